@@ -1,0 +1,122 @@
+package fleet
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// A Cluster is what holds for all nodes and controllers.
+type Cluster struct {
+	Name           string       `json:"name"`
+	ID             string       `json:"id"` // random, so that two clusters never mistake each other
+	CA             []byte       `json:"ca"` // PEM: the certificate that vouches for every controller, node and user
+	CAKey          Secret       `json:"ca_key"`
+	MeshKey        Secret       `json:"mesh_key"`  // 32 bytes: encrypts gossip
+	TokenKey       Secret       `json:"token_key"` // 32 bytes: seals boot tokens
+	IDKey          Secret       `json:"id_key"`    // 32 bytes: machine ids are derived from it
+	AuthorizedKeys []string     `json:"authorized_keys,omitempty"`
+	Controllers    []Controller `json:"controllers"`
+	Revision       Revision     `json:"revision,omitempty"`
+}
+
+// A Controller is a head node that runs samara serve.
+type Controller struct {
+	ID      string     `json:"id"`
+	Address netip.Addr `json:"address"` // where nodes and other controllers reach it
+	Ports   Ports      `json:"ports"`
+}
+
+// Ports are the TCP ports of a controller that are not fixed by a protocol. Gossip uses UDP and TCP.
+type Ports struct {
+	Control uint16 `json:"control"` // TLS: Raft, agents, people
+	Boot    uint16 `json:"boot"`    // plain HTTP: scripts, kernels, initramfs, tracker
+	Swarm   uint16 `json:"swarm"`   // BitTorrent
+	Gossip  uint16 `json:"gossip"`
+}
+
+// DefaultPorts are used where nothing else is asked for.
+var DefaultPorts = Ports{Control: 7600, Boot: 7601, Swarm: 7602, Gossip: 7603}
+
+// MaxAuthorizedKeys bounds the keys that a node's root account accepts.
+const MaxAuthorizedKeys = 256
+
+// A Secret is bytes that are never printed or logged. It is encoded only into the replicated log, snapshots, and the
+// answer to the one peer it is for.
+type Secret []byte
+
+const redacted = "(secret)"
+
+// String hides the bytes.
+func (s Secret) String() string { return redacted }
+
+// GoString hides the bytes.
+func (s Secret) GoString() string { return redacted }
+
+// Format hides the bytes, whatever the verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+
+// LogValue hides the bytes.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalJSON writes base64, as for a []byte.
+func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal([]byte(s)) }
+
+func (c Cluster) check() error {
+	if err := CheckName("cluster", c.Name); err != nil {
+		return err
+	}
+	if c.ID == "" || len(c.CA) == 0 || len(c.CAKey) == 0 {
+		return fmt.Errorf("%w cluster %s: without an id, a CA certificate or its key", ErrInvalid, c.Name)
+	}
+	for what, k := range map[string]Secret{"mesh": c.MeshKey, "token": c.TokenKey, "id": c.IDKey} {
+		if len(k) != 32 {
+			return fmt.Errorf("%w cluster %s: the %s key has %d bytes, want 32", ErrInvalid, c.Name, what, len(k))
+		}
+	}
+	if len(c.Controllers) == 0 {
+		return fmt.Errorf("%w cluster %s: no controller", ErrInvalid, c.Name)
+	}
+	for _, ctl := range c.Controllers {
+		if err := CheckName("controller", ctl.ID); err != nil {
+			return err
+		}
+		if !ctl.Address.Is4() || ctl.Address.IsUnspecified() || ctl.Address.IsMulticast() {
+			return fmt.Errorf("%w address %s of controller %s: want the IPv4 address where nodes reach it", ErrInvalid, ctl.Address, ctl.ID)
+		}
+		for what, port := range map[string]uint16{"control": ctl.Ports.Control, "boot": ctl.Ports.Boot, "swarm": ctl.Ports.Swarm, "gossip": ctl.Ports.Gossip} {
+			if port == 0 {
+				return fmt.Errorf("%w %s port 0 of controller %s", ErrInvalid, what, ctl.ID)
+			}
+		}
+	}
+	return checkAuthorizedKeys(c.AuthorizedKeys)
+}
+
+// checkAuthorizedKeys keeps each key one line of sshd's AuthorizedKeysFile. Whether sshd knows its type is sshd's to say.
+func checkAuthorizedKeys(keys []string) error {
+	if len(keys) > MaxAuthorizedKeys {
+		return fmt.Errorf("%w authorized keys: %d, at most %d", ErrInvalid, len(keys), MaxAuthorizedKeys)
+	}
+	for _, k := range keys {
+		if err := checkText("authorized key", k, 8192); err != nil {
+			return err
+		}
+		if len(strings.Fields(k)) < 2 {
+			return fmt.Errorf("%w authorized key %q: want a line like \"ssh-ed25519 AAAA… comment\"", ErrInvalid, k)
+		}
+	}
+	return nil
+}
+
+// Controller returns the controller with that id.
+func (c Cluster) Controller(id string) (Controller, bool) {
+	i := slices.IndexFunc(c.Controllers, func(ctl Controller) bool { return ctl.ID == id })
+	if i < 0 {
+		return Controller{}, false
+	}
+	return c.Controllers[i], true
+}

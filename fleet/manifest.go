@@ -1,0 +1,137 @@
+package fleet
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// The routes of a controller's control port that agents use, all POST with JSON in and out over TLS. Enroll is open
+// to whoever holds a boot token; the others need the client certificate that Enroll returns.
+const (
+	AgentEnrollPath = "/v1/agent/enroll"
+	AgentRenewPath  = "/v1/agent/renew"
+	AgentReportPath = "/v1/agent/report"
+	AgentSwarmPath  = "/v1/agent/swarm"
+)
+
+// MaxAgentRequest bounds the body of an agent's request, and MaxAgentAnswer that of a controller's answer, in bytes.
+const (
+	MaxAgentRequest = 64 << 10
+	MaxAgentAnswer  = 4 << 20
+)
+
+// An EnrollRequest trades a boot token for the node's certificate and manifest. It may be repeated with the same
+// token and the same key until it succeeds; with another key it is refused, since a token is spent by the first.
+type EnrollRequest struct {
+	Token string `json:"token"` // from samara.boot= on the kernel's command line
+	CSR   []byte `json:"csr"`   // DER PKCS #10; only its public key counts
+}
+
+// An EnrollAnswer is what a node needs to boot and to be known afterwards.
+type EnrollAnswer struct {
+	Certificate []byte   `json:"certificate"` // PEM: the node's certificate
+	Manifest    Manifest `json:"manifest"`
+}
+
+// A RenewRequest asks for a fresh certificate before the present one expires.
+type RenewRequest struct {
+	CSR []byte `json:"csr"`
+}
+
+// A RenewAnswer holds the fresh certificate.
+type RenewAnswer struct {
+	Certificate []byte `json:"certificate"`
+}
+
+// A Manifest is the boot plan as the agent receives it.
+type Manifest struct {
+	Revision       Revision     `json:"revision"`
+	Cluster        string       `json:"cluster"`
+	ClusterID      string       `json:"cluster_id"`
+	Node           string       `json:"node"`
+	BootID         string       `json:"boot_id"`
+	MAC            MAC          `json:"mac"` // of the interface that booted
+	Rack           string       `json:"rack,omitempty"`
+	Address        netip.Prefix `json:"address"` // the node's address with the length of its network's prefix
+	Gateway        netip.Addr   `json:"gateway,omitzero"`
+	DNS            []netip.Addr `json:"dns,omitempty"`
+	Domain         string       `json:"domain,omitempty"`
+	MachineID      string       `json:"machine_id"`
+	AuthorizedKeys []string     `json:"authorized_keys,omitempty"`
+	Image          string       `json:"image"`
+	Version        int          `json:"version"`
+	Root           Blob         `json:"root"`
+	Torrent        []byte       `json:"torrent"` // the bencoded info dictionary; Root is its only file
+	Controllers    []Controller `json:"controllers"`
+	Ports          Ports        `json:"ports"` // the node's own: Swarm and Gossip
+	MeshKey        Secret       `json:"mesh_key"`
+	Time           time.Time    `json:"time"` // the controller's clock when it answered
+}
+
+// A Phase is a step of a boot. Phases are observations: they travel in reports, never through Raft.
+type Phase string
+
+// The phases of a boot, in order. Controllers see those up to initramfs; agents report the others.
+const (
+	PhaseDHCP      Phase = "dhcp"       // first DHCP answer of this boot
+	PhaseLoader    Phase = "loader"     // network boot program sent over TFTP or HTTP
+	PhaseScript    Phase = "script"     // iPXE script sent; the boot id is minted here
+	PhaseKernel    Phase = "kernel"     // kernel sent
+	PhaseInitramfs Phase = "initramfs"  // initramfs sent
+	PhaseAgent     Phase = "agent"      // agent started as PID 1
+	PhaseNetwork   Phase = "network"    // modules loaded, boot interface up with an address
+	PhaseManifest  Phase = "manifest"   // manifest received
+	PhaseFirstByte Phase = "first-byte" // first verified piece of the image
+	PhaseImage     Phase = "image"      // all pieces of the image in RAM
+	PhaseVerified  Phase = "verified"   // SHA-256 of the whole image checked
+	PhaseMounted   Phase = "mounted"    // root filesystem mounted and filled in
+	PhaseSwitched  Phase = "switched"   // the image's init runs
+	PhaseReady     Phase = "ready"      // the image's init says that the system is up
+)
+
+// Phases returns all phases in order.
+func Phases() []Phase {
+	return []Phase{PhaseDHCP, PhaseLoader, PhaseScript, PhaseKernel, PhaseInitramfs, PhaseAgent, PhaseNetwork,
+		PhaseManifest, PhaseFirstByte, PhaseImage, PhaseVerified, PhaseMounted, PhaseSwitched, PhaseReady}
+}
+
+// Order returns the place of p among the phases, from 0, or -1 if it is none of them.
+func (p Phase) Order() int { return slices.Index(Phases(), p) }
+
+// A Report is all that an agent knows of its boot. It is sent whole each time, so that a controller that restarted
+// learns it again.
+type Report struct {
+	BootID  string        `json:"boot_id"`
+	Phases  []PhaseReport `json:"phases"`
+	Failure string        `json:"failure,omitempty"` // why the present step fails and is being retried; "" while all is well
+	Swarm   SwarmReport   `json:"swarm"`
+}
+
+// A PhaseReport says how long ago a phase was reached. Agents' clocks may be absurd before they reach a controller,
+// so ages travel, not times.
+type PhaseReport struct {
+	Phase  Phase         `json:"phase"`
+	Age    time.Duration `json:"age_ns"`
+	Detail string        `json:"detail,omitempty"`
+}
+
+// A SwarmReport counts what a node holds and moved of its image, in bytes of payload.
+type SwarmReport struct {
+	Blob       Digest `json:"blob,omitzero"`
+	Have       int64  `json:"have"` // verified
+	Complete   bool   `json:"complete"`
+	FromOrigin int64  `json:"from_origin"` // received from controllers
+	FromPeers  int64  `json:"from_peers"`  // received from other nodes
+	Uploaded   int64  `json:"uploaded"`
+}
+
+// MaxReportText bounds a detail or failure in a report, in bytes.
+const MaxReportText = 1024
+
+// A SwarmAnswer tells an agent whom to fetch its image from; the request is a Report.
+type SwarmAnswer struct {
+	Peers    []netip.AddrPort `json:"peers"`       // nodes that hold or fetch the image
+	Origin   []netip.AddrPort `json:"origin"`      // controllers that may be asked, empty if peers suffice
+	Interval time.Duration    `json:"interval_ns"` // until the next request
+}

@@ -1,0 +1,111 @@
+package fleet
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// A Node is a machine that boots from Samara.
+type Node struct {
+	Name       string      `json:"name"`
+	Interfaces []Interface `json:"interfaces,omitempty"`
+	Image      ImageRef    `json:"image,omitzero"`
+	KernelArgs []string    `json:"kernel_args,omitempty"` // appended to the kernel's command line, one word each
+	Rack       string      `json:"rack,omitempty"`        // where it stands; peers of one rack feed each other first
+	Revision   Revision    `json:"revision,omitempty"`    // of the last change to this node
+}
+
+// An Interface is one network port of a node. Any of them may be the one it boots from.
+type Interface struct {
+	Name string     `json:"name"` // "default" for a node with one interface
+	MAC  MAC        `json:"mac,omitzero"`
+	IP   netip.Addr `json:"ip,omitzero"` // IPv4, within one of the cluster's networks
+}
+
+// Limits on what one node may hold, so that one object always fits in one command.
+const (
+	MaxInterfaces = 32
+	MaxKernelArgs = 128
+)
+
+// check validates what can be said of n alone, without the rest of the state.
+func (n Node) check() error {
+	if err := CheckName("node", n.Name); err != nil {
+		return err
+	}
+	if len(n.Interfaces) > MaxInterfaces {
+		return fmt.Errorf("%w node %s: %d interfaces, at most %d", ErrInvalid, n.Name, len(n.Interfaces), MaxInterfaces)
+	}
+	seen := map[string]bool{}
+	for _, i := range n.Interfaces {
+		if err := CheckName("interface", i.Name); err != nil {
+			return fmt.Errorf("node %s: %w", n.Name, err)
+		}
+		if seen[i.Name] {
+			return fmt.Errorf("%w node %s: two interfaces named %s", ErrInvalid, n.Name, i.Name)
+		}
+		seen[i.Name] = true
+		if i.MAC != (MAC{}) && i.MAC[0]&1 != 0 {
+			return fmt.Errorf("%w node %s: interface %s: group MAC address %s", ErrInvalid, n.Name, i.Name, i.MAC)
+		}
+	}
+	if n.Rack != "" {
+		if err := CheckName("rack", n.Rack); err != nil {
+			return fmt.Errorf("node %s: %w", n.Name, err)
+		}
+	}
+	if err := checkKernelArgs(n.KernelArgs); err != nil {
+		return fmt.Errorf("node %s: %w", n.Name, err)
+	}
+	return n.Image.check()
+}
+
+// checkKernelArgs keeps an argument one word of one line of a boot script, and keeps our own names for ourselves.
+func checkKernelArgs(args []string) error {
+	if len(args) > MaxKernelArgs {
+		return fmt.Errorf("%w kernel arguments: %d, at most %d", ErrInvalid, len(args), MaxKernelArgs)
+	}
+	total := 0
+	for _, a := range args {
+		if a == "" || strings.ContainsAny(a, " \t'\"\\`$") {
+			return fmt.Errorf("%w kernel argument %q: want one word without blanks, quotes, backslashes or $", ErrInvalid, a)
+		}
+		if err := checkText("kernel argument", a, 512); err != nil {
+			return err
+		}
+		for _, r := range a {
+			if r > '~' {
+				return fmt.Errorf("%w kernel argument %q: want ASCII", ErrInvalid, a)
+			}
+		}
+		for _, own := range []string{"samara.ctl=", "samara.ca=", "samara.boot=", "BOOTIF=", "initrd="} {
+			if strings.HasPrefix(a, own) {
+				return fmt.Errorf("%w kernel argument %q: Samara sets %s itself", ErrInvalid, a, own)
+			}
+		}
+		total += len(a) + 1
+	}
+	// The x86 kernel's command line holds 2047 bytes (COMMAND_LINE_SIZE); ours take up to 700 of them.
+	if total > 1300 {
+		return fmt.Errorf("%w kernel arguments: %d characters in all, at most 1300", ErrInvalid, total)
+	}
+	return nil
+}
+
+// Interface returns n's interface with that MAC.
+func (n Node) Interface(m MAC) (Interface, bool) {
+	i := slices.IndexFunc(n.Interfaces, func(i Interface) bool { return i.MAC == m })
+	if i < 0 || m == (MAC{}) {
+		return Interface{}, false
+	}
+	return n.Interfaces[i], true
+}
+
+// clone returns a copy of n that shares nothing with it.
+func (n Node) clone() Node {
+	n.Interfaces = slices.Clone(n.Interfaces)
+	n.KernelArgs = slices.Clone(n.KernelArgs)
+	return n
+}

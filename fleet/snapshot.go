@@ -1,0 +1,150 @@
+package fleet
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// snapshotFormat is the first line of every snapshot. A change of what follows needs another number and a reader for
+// this one.
+const snapshotFormat = `{"samara":"state","format":1}`
+
+// ErrSnapshot means that a snapshot is torn, corrupt, or of a newer release.
+var ErrSnapshot = errors.New("unreadable snapshot")
+
+// record is one line of a snapshot; exactly one field is set, and the last line has End.
+type record struct {
+	Cluster *Cluster     `json:"cluster,omitempty"`
+	Network *Network     `json:"network,omitempty"`
+	Image   *Image       `json:"image,omitempty"`
+	Node    *Node        `json:"node,omitempty"`
+	End     *snapshotEnd `json:"end,omitempty"`
+}
+
+type snapshotEnd struct {
+	Revision Revision `json:"revision"`
+	Records  int      `json:"records"`
+}
+
+// WriteTo writes s as lines of JSON: the format, one object a line, and an end line with the revision and the number
+// of objects. Equal states give equal bytes. It implements io.WriterTo.
+func (s State) WriteTo(w io.Writer) (int64, error) {
+	count := &countingWriter{w: w}
+	b := bufio.NewWriter(count)
+	enc := json.NewEncoder(b)
+	records := 0
+	put := func(r record) error {
+		records++
+		return enc.Encode(r)
+	}
+	write := func() error {
+		if _, err := b.WriteString(snapshotFormat + "\n"); err != nil {
+			return err
+		}
+		if s.cluster != nil {
+			if err := put(record{Cluster: s.cluster}); err != nil {
+				return err
+			}
+		}
+		for n := range s.Networks() {
+			if err := put(record{Network: &n}); err != nil {
+				return err
+			}
+		}
+		for i := range s.Images() {
+			if err := put(record{Image: &i}); err != nil {
+				return err
+			}
+		}
+		for n := range s.Nodes() {
+			if err := put(record{Node: &n}); err != nil {
+				return err
+			}
+		}
+		if err := enc.Encode(record{End: &snapshotEnd{s.rev, records}}); err != nil {
+			return err
+		}
+		return b.Flush()
+	}
+	if err := write(); err != nil {
+		return count.n, fmt.Errorf("write snapshot: %w", err)
+	}
+	return count.n, nil
+}
+
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// ReadState reads what WriteTo wrote. Its error wraps ErrSnapshot, or is the reader's own.
+func ReadState(r io.Reader) (State, error) {
+	in := bufio.NewReader(r)
+	head, err := in.ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return State{}, fmt.Errorf("read snapshot: %w", err)
+	}
+	if head != snapshotFormat+"\n" {
+		return State{}, fmt.Errorf("%w: its first line is %.60q, want %s", ErrSnapshot, head, snapshotFormat)
+	}
+	var s State
+	dec := json.NewDecoder(in)
+	dec.DisallowUnknownFields()
+	for records := 0; ; records++ {
+		var rec record
+		if err := dec.Decode(&rec); err != nil {
+			return State{}, fmt.Errorf("%w: after %d records: %w", ErrSnapshot, records, err)
+		}
+		if rec.End != nil {
+			if rec.End.Records != records {
+				return State{}, fmt.Errorf("%w: %d records, its end says %d", ErrSnapshot, records, rec.End.Records)
+			}
+			s.rev = rec.End.Revision
+			return s, nil
+		}
+		if s, err = s.load(rec); err != nil {
+			return State{}, fmt.Errorf("%w: record %d: %w", ErrSnapshot, records+1, err)
+		}
+	}
+}
+
+// load puts one record of a snapshot into s, and rebuilds the indexes that snapshots leave out.
+func (s State) load(rec record) (State, error) {
+	switch {
+	case rec.Cluster != nil:
+		s.cluster = rec.Cluster
+	case rec.Network != nil:
+		s.networks = s.networks.put([]byte(rec.Network.Name), *rec.Network)
+	case rec.Image != nil:
+		if len(rec.Image.Versions) == 0 {
+			return s, fmt.Errorf("image %q without versions", rec.Image.Name)
+		}
+		s.images = s.images.put([]byte(rec.Image.Name), *rec.Image)
+	case rec.Node != nil:
+		// Without the checks of a change: a rule that came later must not make an old snapshot unreadable.
+		s = s.indexAddresses(*rec.Node)
+		s.nodes = s.nodes.put([]byte(rec.Node.Name), *rec.Node)
+	default:
+		return s, errors.New("empty")
+	}
+	return s, nil
+}
+
+// Hash returns the SHA-256 of s's snapshot. Replicas at one revision have one hash.
+func (s State) Hash() Digest {
+	h := sha256.New()
+	if _, err := s.WriteTo(h); err != nil {
+		panic("fleet: a state cannot be encoded: " + err.Error()) // plain structs into a hash: only a broken type can fail
+	}
+	return Digest(h.Sum(nil))
+}

@@ -1,0 +1,128 @@
+package identity
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/samara-hpc/samara/fleet"
+)
+
+// A BootToken says that a controller handed a boot script to a machine. It is what the machine shows to become a node.
+type BootToken struct {
+	Node    string    `json:"n"`
+	MAC     fleet.MAC `json:"m"`
+	BootID  string    `json:"b"`
+	Expires time.Time `json:"e"`
+}
+
+// TokenLife is how long after its script a machine may enroll. It covers the slow download of a kernel and initramfs
+// in a boot storm.
+const TokenLife = 15 * time.Minute
+
+// ErrToken means that a boot token is forged, torn, expired or spent.
+var ErrToken = errors.New("boot token refused")
+
+// NewBootID returns a fresh id for one boot: 16 hexadecimal digits.
+func NewBootID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails since Go 1.24
+	return fmt.Sprintf("%x", b)
+}
+
+// SealToken encrypts t with the cluster's 32-byte token key, so that every controller can check it. The result is safe
+// on a kernel's command line.
+func SealToken(key []byte, t BootToken) (string, error) {
+	aead, err := tokenCipher(key)
+	if err != nil {
+		return "", err
+	}
+	t.Expires = t.Expires.UTC().Truncate(time.Second)
+	plain, err := json.Marshal(t)
+	if err != nil {
+		return "", fmt.Errorf("seal boot token: %w", err)
+	}
+	nonce := make([]byte, aead.NonceSize())
+	_, _ = rand.Read(nonce)
+	return base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, plain, nil)), nil
+}
+
+// OpenToken reads what SealToken wrote and checks that it has not expired. Its errors wrap ErrToken.
+func OpenToken(key []byte, token string, now time.Time) (BootToken, error) {
+	aead, err := tokenCipher(key)
+	if err != nil {
+		return BootToken{}, err
+	}
+	sealed, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(sealed) < aead.NonceSize() || len(sealed) > 1024 {
+		return BootToken{}, fmt.Errorf("%w: malformed", ErrToken)
+	}
+	plain, err := aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], nil)
+	if err != nil {
+		return BootToken{}, fmt.Errorf("%w: not sealed by this cluster", ErrToken)
+	}
+	var t BootToken
+	if err := json.Unmarshal(plain, &t); err != nil {
+		return BootToken{}, fmt.Errorf("%w: malformed", ErrToken)
+	}
+	if now.After(t.Expires) {
+		return t, fmt.Errorf("%w: it expired at %s; boot the machine again", ErrToken, t.Expires.Format(time.RFC3339))
+	}
+	return t, nil
+}
+
+func tokenCipher(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("token key: %w", err)
+	}
+	return cipher.NewGCM(block)
+}
+
+// SpentTokens remembers which key each boot id was enrolled with, until its token has expired. The zero value is
+// ready. Its methods may be called from any goroutine.
+type SpentTokens struct {
+	mu    sync.Mutex
+	boots map[string]spent
+}
+
+type spent struct {
+	key     [32]byte
+	expires time.Time
+}
+
+// maxSpent bounds the memory for spent tokens: far more than the boots of the largest cluster within TokenLife.
+const maxSpent = 200_000
+
+// Spend binds t to a public key (PKIX DER). The same key may come again, so that a lost answer can be asked for again;
+// another key is refused with ErrToken.
+func (s *SpentTokens) Spend(t BootToken, publicKey []byte, now time.Time) error {
+	key := sha256.Sum256(publicKey)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.boots == nil {
+		s.boots = map[string]spent{}
+	}
+	if len(s.boots) >= maxSpent {
+		for id, b := range s.boots {
+			if now.After(b.expires) {
+				delete(s.boots, id)
+			}
+		}
+		if len(s.boots) >= maxSpent {
+			return fmt.Errorf("%w: %d machines enrolled within %s; try again later", ErrToken, maxSpent, TokenLife)
+		}
+	}
+	if b, ok := s.boots[t.BootID]; ok && b.key != key {
+		return fmt.Errorf("%w: another machine has used it; boot this one again", ErrToken)
+	}
+	s.boots[t.BootID] = spent{key, t.Expires}
+	return nil
+}
