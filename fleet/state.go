@@ -151,4 +151,3 @@ func (t tree[T]) all() iter.Seq[T] {
 		}
 	}
 }
-
