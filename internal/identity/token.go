@@ -17,10 +17,11 @@ import (
 
 // A BootToken says that a controller handed a boot script to a machine. It is what the machine shows to become a node.
 type BootToken struct {
-	Node    string    `json:"n"`
-	MAC     fleet.MAC `json:"m"`
-	BootID  string    `json:"b"`
-	Expires time.Time `json:"e"`
+	Node    string         `json:"n"`
+	MAC     fleet.MAC      `json:"m"`
+	BootID  string         `json:"b"`
+	Image   fleet.ImageRef `json:"i"` // with its version: the root must fit the kernel that the script named
+	Expires time.Time      `json:"e"`
 }
 
 // TokenLife is how long after its script a machine may enroll. It covers the slow download of a kernel and initramfs

@@ -1,0 +1,232 @@
+// Package observe keeps what a controller has seen of boots and of unknown machines. It is soft state: bounded, in
+// memory, and lost with the process but for what agents report again.
+package observe
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/samara-hpc/samara/fleet"
+)
+
+// Bounds of a Journal's memory.
+const (
+	maxBootsPerNode = 4    // the present boot and the ones before it
+	maxUnknown      = 4096 // machines; the one heard of longest ago makes room
+	maxPhases       = 64   // of one boot
+)
+
+// A Journal records boots by node and unknown machines by MAC. Its methods may be called from any goroutine.
+type Journal struct {
+	nodeOf func(fleet.MAC) (string, bool)
+	now    func() time.Time
+
+	mu      sync.Mutex
+	boots   map[string][]*fleet.Boot // by node, newest last
+	unknown map[fleet.MAC]fleet.UnknownMachine
+}
+
+// New returns an empty journal. nodeOf names the node that has a MAC now; now is the clock.
+func New(nodeOf func(fleet.MAC) (string, bool), now func() time.Time) *Journal {
+	return &Journal{nodeOf: nodeOf, now: now, boots: map[string][]*fleet.Boot{}, unknown: map[fleet.MAC]fleet.UnknownMachine{}}
+}
+
+// Phase records that the machine with that MAC reached a phase that a controller sees. bootID is "" before the boot
+// script was handed out. A DHCP exchange after the script of a boot starts another boot: the agent's and the image's
+// own exchanges are not to be passed in.
+func (j *Journal) Phase(mac fleet.MAC, bootID string, p fleet.Phase, detail string) {
+	node, ok := j.nodeOf(mac)
+	if !ok {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	now := j.now()
+	delete(j.unknown, mac)
+	b := j.current(node, mac, bootID, p)
+	b.Seen = now
+	if p == fleet.PhaseScript && b.ID == "" {
+		b.ID = bootID
+	}
+	record(b, fleet.PhaseEvent{Phase: p, At: now, Detail: detail})
+}
+
+// current returns the boot of node that an observation belongs to, starting another one if it must be.
+func (j *Journal) current(node string, mac fleet.MAC, bootID string, p fleet.Phase) *fleet.Boot {
+	last := j.last(node)
+	if last != nil && bootID != "" && last.ID == bootID {
+		return last
+	}
+	switch {
+	case last == nil || last.MAC != mac:
+	case p == fleet.PhaseScript && last.ID == "":
+		return last
+	case p == fleet.PhaseScript && !reached(last, fleet.PhaseAgent):
+		// The machine asked for its script again: the same power-on, under a fresh id.
+		return j.add(node, &fleet.Boot{Node: node, MAC: mac, Phases: slices.DeleteFunc(slices.Clone(last.Phases), func(e fleet.PhaseEvent) bool {
+			return e.Phase.Order() >= fleet.PhaseScript.Order()
+		})})
+	case p != fleet.PhaseScript && p.Order() > fleet.PhaseScript.Order():
+		return last
+	case p.Order() < fleet.PhaseScript.Order() && last.ID == "":
+		return last
+	}
+	return j.add(node, &fleet.Boot{ID: bootID, Node: node, MAC: mac})
+}
+
+func (j *Journal) add(node string, b *fleet.Boot) *fleet.Boot {
+	boots := append(j.boots[node], b)
+	if len(boots) > maxBootsPerNode {
+		boots = slices.Delete(boots, 0, len(boots)-maxBootsPerNode)
+	}
+	j.boots[node] = boots
+	return b
+}
+
+func (j *Journal) last(node string) *fleet.Boot {
+	boots := j.boots[node]
+	if len(boots) == 0 {
+		return nil
+	}
+	return boots[len(boots)-1]
+}
+
+// reached reports whether b got to p or beyond.
+func reached(b *fleet.Boot, p fleet.Phase) bool {
+	return slices.ContainsFunc(b.Phases, func(e fleet.PhaseEvent) bool { return e.Phase.Order() >= p.Order() })
+}
+
+// record puts e among b's phases. The first time of a phase counts; its detail is the newest.
+func record(b *fleet.Boot, e fleet.PhaseEvent) {
+	if at := slices.IndexFunc(b.Phases, func(have fleet.PhaseEvent) bool { return have.Phase == e.Phase }); at >= 0 {
+		if e.Detail != "" {
+			b.Phases[at].Detail = e.Detail
+		}
+		return
+	}
+	if len(b.Phases) >= maxPhases || e.Phase.Order() < 0 {
+		return
+	}
+	at := slices.IndexFunc(b.Phases, func(have fleet.PhaseEvent) bool { return have.Phase.Order() > e.Phase.Order() })
+	if at < 0 {
+		at = len(b.Phases)
+	}
+	b.Phases = slices.Insert(b.Phases, at, e)
+}
+
+// Report records what a node's agent says of its boot.
+func (j *Journal) Report(node string, mac fleet.MAC, r fleet.Report) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	now := j.now()
+	var b *fleet.Boot
+	for _, have := range j.boots[node] {
+		if have.ID == r.BootID {
+			b = have
+		}
+	}
+	if b == nil {
+		b = j.add(node, &fleet.Boot{ID: r.BootID, Node: node, MAC: mac})
+	}
+	b.Seen = now
+	b.Failure = bounded(r.Failure)
+	b.Swarm = r.Swarm
+	for _, p := range r.Phases {
+		if p.Phase.Order() >= fleet.PhaseAgent.Order() && p.Age >= 0 {
+			record(b, fleet.PhaseEvent{Phase: p.Phase, At: now.Add(-p.Age), Detail: bounded(p.Detail)})
+		}
+	}
+}
+
+// bounded cuts text from a node to what a journal keeps.
+func bounded(s string) string {
+	if len(s) > fleet.MaxReportText {
+		s = s[:fleet.MaxReportText]
+	}
+	return s
+}
+
+// Boots returns the boots of a node that are remembered, newest first.
+func (j *Journal) Boots(node string) []fleet.Boot {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	boots := make([]fleet.Boot, 0, maxBootsPerNode)
+	for _, b := range slices.Backward(j.boots[node]) {
+		boots = append(boots, copyOf(b))
+	}
+	return boots
+}
+
+// Latest returns the newest boot of each node that has one.
+func (j *Journal) Latest() map[string]fleet.Boot {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	latest := make(map[string]fleet.Boot, len(j.boots))
+	for node := range j.boots {
+		latest[node] = copyOf(j.last(node))
+	}
+	return latest
+}
+
+func copyOf(b *fleet.Boot) fleet.Boot {
+	c := *b
+	c.Phases = slices.Clone(b.Phases)
+	return c
+}
+
+// Unknown records a request of a machine that no node claims. Of m, the times and the count are ignored.
+func (j *Journal) Unknown(m fleet.UnknownMachine) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	now := j.now()
+	old, seen := j.unknown[m.MAC]
+	if !seen && len(j.unknown) >= maxUnknown {
+		j.forgetOldestUnknown()
+	}
+	m.First, m.Last, m.Requests = now, now, old.Requests+1
+	if seen {
+		m.First = old.First
+	}
+	j.unknown[m.MAC] = m
+}
+
+func (j *Journal) forgetOldestUnknown() {
+	var oldest fleet.UnknownMachine
+	for _, m := range j.unknown {
+		if oldest.Last.IsZero() || m.Last.Before(oldest.Last) {
+			oldest = m
+		}
+	}
+	delete(j.unknown, oldest.MAC)
+}
+
+// UnknownMachines returns the machines that no node claims now, the one heard of last first.
+func (j *Journal) UnknownMachines() []fleet.UnknownMachine {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	machines := make([]fleet.UnknownMachine, 0, len(j.unknown))
+	for mac, m := range j.unknown {
+		if _, claimed := j.nodeOf(mac); !claimed {
+			machines = append(machines, m)
+		}
+	}
+	slices.SortFunc(machines, func(a, b fleet.UnknownMachine) int {
+		if c := b.Last.Compare(a.Last); c != 0 {
+			return c
+		}
+		return slices.Compare(a.MAC[:], b.MAC[:])
+	})
+	return machines
+}
+
+// Forget drops what is remembered of nodes for which keep is false, as after they were deleted.
+func (j *Journal) Forget(keep func(node string) bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for node := range j.boots {
+		if !keep(node) {
+			delete(j.boots, node)
+		}
+	}
+}
