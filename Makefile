@@ -1,0 +1,85 @@
+# Samara. `make` alone says what there is to make.
+
+SHELL      := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOARCH  ?= $(shell go env GOARCH)
+OUT     ?= out
+# Root's rights, for what opens raw sockets, makes namespaces or mounts. Go itself runs as whoever calls make.
+SUDO    := $(if $(filter 0,$(shell id -u)),,sudo -E env "PATH=$(PATH)")
+
+export CGO_ENABLED := 0
+# One metrics library instead of two: see the replacement in go.mod.
+export GOFLAGS := -tags=hashicorpmetrics $(GOFLAGS)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+BUILD    := go build -trimpath -ldflags "$(LDFLAGS)"
+TOOL     := go tool -modfile=test/tools/go.mod
+SOURCES  := $(shell find . -name '*.go' -not -path './out/*') go.mod go.sum
+AGENTS   := cmd/samara/agent/samara-agent-amd64.gz cmd/samara/agent/samara-agent-arm64.gz
+
+.PHONY: help
+help: ## say what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: bin/samara ## build bin/samara, one static file with the nodes' agent inside
+
+bin/samara: $(SOURCES) $(AGENTS)
+	GOARCH=$(GOARCH) $(BUILD) -o $@ ./cmd/samara
+
+.PHONY: cross
+cross: bin/samara-linux-amd64 bin/samara-linux-arm64 ## build bin/samara-linux-amd64 and bin/samara-linux-arm64
+
+bin/samara-linux-%: $(SOURCES) $(AGENTS)
+	GOOS=linux GOARCH=$* $(BUILD) -o $@ ./cmd/samara
+
+# The agent is stripped of its build id, so that equal sources make equal initramfs.
+cmd/samara/agent/samara-agent-%.gz: $(SOURCES)
+	GOOS=linux GOARCH=$* go build -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o bin/samara-agent-$* ./cmd/samara-agent
+	gzip -9 -n -c bin/samara-agent-$* > $@.tmp
+	mv $@.tmp $@
+
+.PHONY: demo
+demo: ## boot four machines on this one from a real Debian image, the last fed by the others alone
+	./test/prepare demo
+	$(MAKE) --no-print-directory build
+	go build -o bin/demo ./test/demo
+	$(SUDO) bin/demo up --samara bin/samara --out $(OUT)
+
+.PHONY: demo-down
+demo-down: ## end the demo and leave nothing behind
+	go build -o bin/demo ./test/demo
+	$(SUDO) bin/demo down --out $(OUT)
+
+.PHONY: test
+test: ## prove everything: static checks, units with the race detector, namespaces, QEMU boots
+	./test/prepare test
+	./test/run
+
+.PHONY: lint
+lint: ## check formatting, vet, staticcheck, and that go.mod is tidy
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted" >&2; exit 1; }
+	go vet ./...
+	$(TOOL) staticcheck ./...
+	go mod tidy -diff
+	go mod verify
+
+.PHONY: bench
+bench: ## time the hot paths; prints ratios
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## fuzz every parser of what comes from the network, FUZZTIME each (default 30s)
+	./test/fuzz $(or $(FUZZTIME),30s)
+
+.PHONY: docs
+docs: build ## write the manual pages to out/man
+	mkdir -p $(OUT)/man
+	bin/samara man $(OUT)/man
+
+.PHONY: clean
+clean: ## remove what was built, not the caches of the demo
+	rm -rf bin $(AGENTS)
+	rm -rf $(OUT)/man
