@@ -1,0 +1,153 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/samara-hpc/samara/fleet"
+)
+
+func (s *Server) status(ctx context.Context, _ *request, _ none) (Status, error) {
+	st := s.Health.Status(ctx)
+	state := s.Store.State()
+	if c, ok := state.Cluster(); ok {
+		st.Cluster = c.Name
+	}
+	st.Revision = state.Revision()
+	st.Nodes = map[string]int{}
+	for _, n := range s.viewNodes(state) {
+		st.Nodes[n.State]++
+	}
+	st.Images = 0
+	for i := range state.Images() {
+		st.Images += len(i.Versions)
+	}
+	if st.Problems == nil {
+		st.Problems = []Problem{}
+	}
+	return st, nil
+}
+
+func (s *Server) cluster(context.Context, *request, none) (ClusterView, error) {
+	c, ok := s.Store.State().Cluster()
+	if !ok {
+		return ClusterView{}, fmt.Errorf("cluster: %w; run samara init first", fleet.ErrNotFound)
+	}
+	return viewCluster(c), nil
+}
+
+// viewNodes returns all nodes with what was seen of them. The result is never nil.
+func (s *Server) viewNodes(state fleet.State) []NodeView {
+	latest, now := s.Observer.Latest(), s.Now()
+	views := make([]NodeView, 0, state.CountNodes())
+	for n := range state.Nodes() {
+		b, seen := latest[n.Name]
+		views = append(views, viewNode(n, b, seen, now))
+	}
+	return views
+}
+
+func (s *Server) listNodes(context.Context, *request, none) ([]NodeView, error) {
+	return s.viewNodes(s.Store.State()), nil
+}
+
+func (s *Server) node(_ context.Context, r *request, _ none) (NodeView, error) {
+	n, err := s.pathNode(r)
+	if err != nil {
+		return NodeView{}, err
+	}
+	b, seen := s.Observer.Latest()[n.Name]
+	return viewNode(n, b, seen, s.Now()), nil
+}
+
+func (s *Server) boots(_ context.Context, r *request, _ none) ([]fleet.Boot, error) {
+	n, err := s.pathNode(r)
+	if err != nil {
+		return nil, err
+	}
+	return append([]fleet.Boot{}, s.Observer.Boots(n.Name)...), nil
+}
+
+// pathNode returns the node that r's path names.
+func (s *Server) pathNode(r *request) (fleet.Node, error) {
+	name := r.PathValue("node")
+	n, ok := s.Store.State().Node(name)
+	if !ok {
+		return fleet.Node{}, fmt.Errorf("node %q: %w", name, fleet.ErrNotFound)
+	}
+	return n, nil
+}
+
+func (s *Server) unknown(context.Context, *request, none) ([]fleet.UnknownMachine, error) {
+	return append([]fleet.UnknownMachine{}, s.Observer.Unknown()...), nil
+}
+
+func (s *Server) listImages(context.Context, *request, none) ([]fleet.Image, error) {
+	return slices.AppendSeq([]fleet.Image{}, s.Store.State().Images()), nil
+}
+
+func (s *Server) image(_ context.Context, r *request, _ none) (fleet.Image, error) {
+	ref, err := fleet.ParseImageRef(r.PathValue("image"))
+	if err != nil {
+		return fleet.Image{}, err
+	}
+	img, v, err := s.Store.State().ImageVersion(ref)
+	if err != nil {
+		return fleet.Image{}, err
+	}
+	if ref.Version != 0 {
+		img.Versions = []fleet.ImageVersion{v}
+	}
+	return img, nil
+}
+
+func (s *Server) torrent(ctx context.Context, r *request, _ none) (torrentFile, error) {
+	ref, err := fleet.ParseImageRef(r.PathValue("image"))
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := s.Store.State().ImageVersion(ref); err != nil {
+		return nil, err
+	}
+	return s.Images.Torrent(ctx, ref)
+}
+
+func (s *Server) listNetworks(context.Context, *request, none) ([]fleet.Network, error) {
+	return slices.AppendSeq([]fleet.Network{}, s.Store.State().Networks()), nil
+}
+
+func (s *Server) oneNetwork(_ context.Context, r *request, _ none) (fleet.Network, error) {
+	name := r.PathValue("network")
+	n, ok := s.Store.State().Network(name)
+	if !ok {
+		return fleet.Network{}, fmt.Errorf("network %q: %w", name, fleet.ErrNotFound)
+	}
+	return n, nil
+}
+
+func (s *Server) enroll(ctx context.Context, r *request, body fleet.EnrollRequest) (fleet.EnrollAnswer, error) {
+	return s.Agents.Enroll(ctx, r.remote(), body)
+}
+
+func (s *Server) renew(ctx context.Context, r *request, body fleet.RenewRequest) (fleet.RenewAnswer, error) {
+	return s.Agents.Renew(ctx, r.name, body)
+}
+
+func (s *Server) report(ctx context.Context, r *request, body fleet.Report) (none, error) {
+	return none{}, s.Agents.Report(ctx, r.name, r.remote(), body)
+}
+
+func (s *Server) swarm(ctx context.Context, r *request, body fleet.Report) (fleet.SwarmAnswer, error) {
+	return s.Agents.Swarm(ctx, r.name, r.remote(), body)
+}
+
+// remote returns where r came from; the zero AddrPort if that is not an address.
+func (r *request) remote() netip.AddrPort {
+	a, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}

@@ -1,0 +1,235 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/samara-hpc/samara/fleet"
+)
+
+// RevisionHeader holds, in every answer, the revision of the controller's state.
+const RevisionHeader = "Samara-Revision"
+
+// requestTimeout bounds a request but an import, from its header to the last byte of the answer.
+const requestTimeout = 30 * time.Second
+
+// A route is an endpoint and what answers it.
+type route struct {
+	method, pattern   string
+	allow             permission
+	limit             int64
+	request, response reflect.Type
+	serve             func(w http.ResponseWriter, r *request) error
+}
+
+// A request is one that was admitted.
+type request struct {
+	*http.Request
+	caller
+	strict bool // refuse fields that this release does not know
+}
+
+// on answers an endpoint with h.
+func on[Req, Res any](e endpoint[Req, Res], h func(context.Context, *request, Req) (Res, error)) route {
+	return handle(e, func(w http.ResponseWriter, r *request) error {
+		now := time.Now()
+		c := http.NewResponseController(w)
+		if err := errors.Join(c.SetReadDeadline(now.Add(requestTimeout)), c.SetWriteDeadline(now.Add(2*requestTimeout))); err != nil {
+			return fmt.Errorf("set deadlines: %w", err)
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+		defer cancel()
+		var body Req
+		if reflect.TypeFor[Req]() != reflect.TypeFor[none]() {
+			if err := decode(r, &body); err != nil {
+				return err
+			}
+		}
+		answer, err := h(ctx, r, body)
+		if err != nil {
+			return err
+		}
+		return writeAnswer(w, answer)
+	})
+}
+
+// handle answers an endpoint with serve, which keeps its own deadlines.
+func handle[Req, Res any](e endpoint[Req, Res], serve func(http.ResponseWriter, *request) error) route {
+	limit := e.limit
+	if limit == 0 {
+		limit = maxBody
+	}
+	return route{
+		method: e.method, pattern: e.pattern, allow: e.allow, limit: limit,
+		request: reflect.TypeFor[Req](), response: reflect.TypeFor[Res](),
+		serve: serve,
+	}
+}
+
+// routes returns the table with what answers each row.
+func (s *Server) routes() []route {
+	return []route{
+		on(getStatus, s.status),
+		on(getCluster, s.cluster),
+		on(setCluster, s.setCluster),
+		on(listNodes, s.listNodes),
+		on(getNode, s.node),
+		on(listBoots, s.boots),
+		on(addNodes, s.addNodes),
+		on(setNodes, s.setNodes),
+		on(deleteNodes, s.deleteNodes),
+		on(listUnknown, s.unknown),
+		on(listImages, s.listImages),
+		on(getImage, s.image),
+		on(getTorrent, s.torrent),
+		handle(importImage, s.importImage),
+		on(deleteImage, s.deleteImage),
+		on(listNetworks, s.listNetworks),
+		on(getNetwork, s.oneNetwork),
+		on(addNetwork, s.addNetwork),
+		on(setNetwork, s.setNetwork),
+		on(deleteNetwork, s.deleteNetwork),
+		on(agentEnroll, s.enroll),
+		on(agentRenew, s.renew),
+		on(agentReport, s.report),
+		on(agentSwarm, s.swarm),
+	}
+}
+
+// mux builds the handler. What is not in the table is refused like a route for admins, so that strangers do not learn
+// which paths exist.
+func (s *Server) mux() http.Handler {
+	m := http.NewServeMux()
+	for _, r := range s.routes() {
+		m.Handle(r.method+" "+r.pattern, s.guard(r))
+	}
+	m.Handle("/", s.guard(route{allow: admins, limit: maxBody, serve: func(_ http.ResponseWriter, r *request) error {
+		return fmt.Errorf("%w: %s %s", ErrRoute, r.Method, r.URL.Path)
+	}}))
+	return m
+}
+
+// guard admits callers to a route, bounds the body, and answers errors.
+func (s *Server) guard(r route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
+		h := w.Header()
+		h.Set(RevisionHeader, strconv.FormatUint(uint64(s.Store.State().Revision()), 10))
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		if r.limit > 0 {
+			in.Body = http.MaxBytesReader(w, in.Body, r.limit)
+		}
+		who, err := s.callerOf(in)
+		if err == nil {
+			err = s.admit(who, r.allow, in)
+		}
+		if err == nil {
+			err = r.serve(&stamped{w, s}, &request{Request: in, caller: who, strict: r.allow == admins})
+		}
+		if err != nil {
+			s.fail(w, in, r, err)
+		}
+	})
+}
+
+// stamped puts the revision that holds when the header is written into the answer: that of a change, not of the state
+// before it.
+type stamped struct {
+	http.ResponseWriter
+	s *Server
+}
+
+func (w *stamped) WriteHeader(status int) {
+	w.Header().Set(RevisionHeader, strconv.FormatUint(uint64(w.s.Store.State().Revision()), 10))
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *stamped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// fail answers with an error. Those that are nobody's but the controller's are logged, and strangers are not told them.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, on route, err error) {
+	if r.Context().Err() != nil {
+		return // the client went away, or the server ends: nobody reads the answer
+	}
+	c := codeOf(err)
+	text := err.Error()
+	if c.err == ErrInternal {
+		s.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		if on.allow == anyone {
+			text = ErrInternal.Error()
+		}
+	}
+	if c.status == http.StatusUnauthorized {
+		w.Header().Set("Connection", "close") // the certificate belongs to the connection: a better one needs another
+	}
+	body, marshalErr := json.Marshal(errorBody{Code: c.name, Text: text})
+	if marshalErr != nil {
+		return // two strings always encode
+	}
+	w.Header().Set("Content-Type", jsonType)
+	w.WriteHeader(c.status)
+	_, _ = w.Write(append(body, '\n')) // a client that went away is told nothing
+}
+
+const (
+	jsonType    = "application/json"
+	tarType     = "application/x-tar"
+	linesType   = "application/x-ndjson"
+	torrentType = "application/x-bittorrent"
+)
+
+// decode reads r's body, one JSON value, into to. Its error wraps ErrTooLarge or fleet.ErrInvalid.
+func decode(r *request, to any) error {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); r.strict && (err != nil || kind != jsonType) {
+		return fmt.Errorf("%w request: its Content-Type is %q, want %s", fleet.ErrInvalid, r.Header.Get("Content-Type"), jsonType)
+	}
+	d := json.NewDecoder(r.Body)
+	if r.strict {
+		d.DisallowUnknownFields()
+	}
+	err := d.Decode(to)
+	if err == nil {
+		if _, err = d.Token(); errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = errors.New("more than one JSON value")
+		}
+	}
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return fmt.Errorf("%w: at most %d bytes", ErrTooLarge, tooLarge.Limit)
+	}
+	if fleet.IsRefusal(err) {
+		return err
+	}
+	return fmt.Errorf("%w request: %w", fleet.ErrInvalid, err)
+}
+
+// writeAnswer sends a success.
+func writeAnswer(w http.ResponseWriter, answer any) error {
+	kind, body := torrentType, []byte(nil)
+	if t, ok := answer.(torrentFile); ok {
+		body = t
+	} else {
+		var b bytes.Buffer
+		if err := json.NewEncoder(&b).Encode(answer); err != nil {
+			return fmt.Errorf("encode answer: %w", err)
+		}
+		kind, body = jsonType, b.Bytes()
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(body) // a client that went away does not read it
+	return nil
+}

@@ -1,0 +1,88 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Config is what a Server answers from. Every field is needed but those that say otherwise.
+type Config struct {
+	Store    Store
+	Images   Images
+	Observer Observer
+	Agents   Agents
+	Health   Health
+	Logger   *slog.Logger
+	User     uint32           // the user id that the Unix socket obeys; the zero value is root
+	Now      func() time.Time // nil is time.Now
+}
+
+// A Server answers people and agents. Its methods may be called from any goroutine.
+type Server struct {
+	Config
+	handler http.Handler
+	imports chan struct{} // holds one token per import under way
+	network sync.Mutex    // held from the check of a network's revision until its change is committed
+}
+
+// New returns a Server.
+func New(c Config) *Server {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	s := &Server{Config: c, imports: make(chan struct{}, maxImports)}
+	s.handler = s.mux()
+	return s
+}
+
+// Bounds on what one connection may hold. Requests have deadlines of their own.
+const (
+	headerTimeout  = 10 * time.Second
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 64 << 10
+	drainTimeout   = 3 * time.Second // for requests under way when a server ends
+)
+
+// Serve answers on l until ctx ends, then closes l, waits a little for requests under way, and cuts the rest off. l is
+// a Unix socket, as ListenSocket makes it, or hands out *tls.Conn of identity.ServerConfig; other connections are
+// refused every request. The error is nil if ctx ended.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	srv := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ConnContext:       withPeer,
+		BaseContext:       func(net.Listener) context.Context { return requests },
+		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(l) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	drain, stop := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer stop()
+	err := srv.Shutdown(drain)
+	cancel()
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = srv.Close()
+	}
+	if serveErr := <-ended; !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("stop serving %s: %w", l.Addr(), err)
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package api
+
+import (
+	"time"
+
+	"github.com/samara-hpc/samara/fleet"
+)
+
+// A Status is how a controller and its cluster are.
+type Status struct {
+	Cluster  string         `json:"cluster"`
+	ID       string         `json:"id"` // of the controller that answers
+	Version  string         `json:"version"`
+	Role     string         `json:"role"`   // in the Raft group: leader, follower, candidate
+	Leader   string         `json:"leader"` // the leading controller's id; "" if none is known
+	Quorum   bool           `json:"quorum"` // whether changes can be committed
+	Revision fleet.Revision `json:"revision"`
+	Uptime   time.Duration  `json:"uptime_ns"`
+	Nodes    map[string]int `json:"nodes"`   // how many nodes are in each state; see NodeView.State
+	Images   int            `json:"images"`  // image versions
+	Members  int            `json:"members"` // processes that gossip calls alive, this one included
+	Blobs    BlobUsage      `json:"blobs"`
+	Disk     DiskUsage      `json:"disk"`
+	Seeding  Seeding        `json:"seeding"`
+	Problems []Problem      `json:"problems"` // empty if all is well
+}
+
+// BlobUsage is what the controller's blob store holds.
+type BlobUsage struct {
+	Count int   `json:"count"`
+	Bytes int64 `json:"bytes"`
+}
+
+// DiskUsage is the file system of the controller's blob store, in bytes.
+type DiskUsage struct {
+	Free int64 `json:"free"` // to an unprivileged process
+	Size int64 `json:"size"`
+}
+
+// Seeding is what this controller does as an origin of swarms.
+type Seeding struct {
+	Torrents    int   `json:"torrents"`     // blobs on offer
+	Peers       int   `json:"peers"`        // connected now
+	OriginBytes int64 `json:"origin_bytes"` // payload uploaded since the controller started
+}
+
+// A Problem is something that a person should see to, and how.
+type Problem struct {
+	What string `json:"what"`
+	Cure string `json:"cure"` // a command to type or a thing to do
+}
+
+// Progress is how far an import has come.
+type Progress struct {
+	Step  string `json:"step"`            // such as "read" or "squashfs", in the importer's words
+	Done  int64  `json:"done"`            // bytes
+	Total int64  `json:"total,omitempty"` // bytes; 0 if not known
+}
