@@ -1,0 +1,192 @@
+// Package blob keeps a controller's blobs: immutable files named by their SHA-256, in one directory of one file system.
+//
+// A blob becomes visible whole or not at all, whatever happens to the process or the machine, and no byte of it is
+// handed out that was not checked against its SHA-256 first: a disk that lies is found out before a node sees it.
+//
+//	DIR/HEX        a blob, mode 0444
+//	DIR/HEX.sums   the SHA-256 of each MiB of it; rebuilt from the blob when it is missing or torn
+//	DIR/tmp/       what is being written; leftovers of dead processes are removed by Open
+//
+// Several processes may have the same store open.
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/samara-hpc/samara/fleet"
+	"golang.org/x/sys/unix"
+)
+
+// A Store is a directory of blobs. Its methods may be called from any goroutine. It holds no open file of its own and
+// needs no closing.
+type Store struct {
+	dir     string
+	cache   *cache
+	rebuild sync.Mutex // one blob at a time is read whole to rebuild its sums
+}
+
+// Open opens the store in dir, and creates it if need be. It removes what processes that are gone left in its tmp
+// directory, and touches nothing else.
+func Open(dir string) (*Store, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open blob store: %w", err)
+	}
+	s := &Store{dir: dir, cache: newCache(cacheChunks)}
+	if err := os.MkdirAll(s.tmp(), 0o755); err != nil {
+		return nil, fmt.Errorf("open blob store: %w", err)
+	}
+	if err := s.sweep(); err != nil {
+		return nil, fmt.Errorf("open blob store: %w", err)
+	}
+	return s, nil
+}
+
+// Has reports whether the store holds d, without checking its bytes.
+func (s *Store) Has(d fleet.Digest) bool {
+	_, err := s.Stat(d)
+	return err == nil
+}
+
+// Stat returns d with its length on disk, without checking its bytes. The error is fs.ErrNotExist if the store does
+// not hold d.
+func (s *Store) Stat(d fleet.Digest) (fleet.Blob, error) {
+	info, err := os.Lstat(s.path(d))
+	if err != nil {
+		return fleet.Blob{}, s.missing(d, err)
+	}
+	if !info.Mode().IsRegular() {
+		return fleet.Blob{}, fmt.Errorf("blob %s: %s is not a regular file: remove it", d.Short(), s.path(d))
+	}
+	return fleet.Blob{Digest: d, Size: info.Size()}, nil
+}
+
+// List returns every blob of the store in the order of their digests, without checking their bytes. Files that are
+// not named like blobs are none.
+func (s *Store) List() ([]fleet.Blob, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list blobs: %w", err)
+	}
+	var blobs []fleet.Blob
+	for _, e := range entries {
+		d, err := fleet.ParseDigest(e.Name())
+		if err != nil || !e.Type().IsRegular() {
+			continue
+		}
+		b, err := s.Stat(d)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		blobs = append(blobs, b)
+	}
+	return blobs, nil
+}
+
+// Remove removes d. Readers that are open go on reading it. The error is fs.ErrNotExist if the store does not hold d.
+func (s *Store) Remove(d fleet.Digest) error {
+	// The sums go first: a crash in between leaves a blob without sums, which is rebuilt, and never sums without a blob.
+	if err := os.Remove(s.sumsPath(d)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove blob %s: %w", d.Short(), err)
+	}
+	if err := os.Remove(s.path(d)); err != nil {
+		return s.missing(d, err)
+	}
+	return s.sync()
+}
+
+// Verify reads d from the disk and compares it with its name. A blob that differs is a *CorruptError.
+func (s *Store) Verify(ctx context.Context, d fleet.Digest) error {
+	f, err := s.openFile(d)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	got, err := hashFile(ctx, f)
+	if err != nil {
+		return fmt.Errorf("verify blob %s: %w", d.Short(), err)
+	}
+	if got.blob.Digest == d {
+		return nil
+	}
+	corrupt := &CorruptError{Path: s.path(d), Digest: d, Offset: -1}
+	if want, err := s.loadSums(d); err == nil {
+		corrupt.Offset = got.differsAt(want)
+	}
+	return corrupt
+}
+
+func (s *Store) path(d fleet.Digest) string     { return filepath.Join(s.dir, d.String()) }
+func (s *Store) sumsPath(d fleet.Digest) string { return s.path(d) + ".sums" }
+func (s *Store) tmp() string                    { return filepath.Join(s.dir, "tmp") }
+
+// missing says that the store does not hold d, or why that cannot be known.
+func (s *Store) missing(d fleet.Digest, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("blob %s: not in the store %s: %w", d.Short(), s.dir, fs.ErrNotExist)
+	}
+	return fmt.Errorf("blob %s: %w", d.Short(), err)
+}
+
+// openFile opens the file of d, which is of d's content or corrupt.
+func (s *Store) openFile(d fleet.Digest) (*os.File, error) {
+	if _, err := s.Stat(d); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(s.path(d), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, s.missing(d, err)
+	}
+	return f, nil
+}
+
+// sync makes renames and removals in the store's directory durable.
+func (s *Store) sync() error {
+	f, err := os.Open(s.dir)
+	if err != nil {
+		return fmt.Errorf("sync blob store: %w", err)
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync blob store: %w", err)
+	}
+	return nil
+}
+
+// full adds the cure to an error for want of space.
+func (s *Store) full(err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return fmt.Errorf("%w: free space on the file system of %s, or delete an image (samara image delete)", err, s.dir)
+	}
+	return err
+}
+
+// hashFile reads f from its start and returns its sums. It stops when ctx ends.
+func hashFile(ctx context.Context, f *os.File) (sums, error) {
+	h := newHasher()
+	buf := make([]byte, chunkSize)
+	for off := int64(0); ; {
+		if err := ctx.Err(); err != nil {
+			return sums{}, err
+		}
+		n, err := f.ReadAt(buf, off)
+		h.Write(buf[:n])
+		off += int64(n)
+		if errors.Is(err, io.EOF) {
+			return h.sums(), nil
+		}
+		if err != nil {
+			return sums{}, err
+		}
+	}
+}
