@@ -1,0 +1,385 @@
+package seeder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/anacrolix/torrent"
+	"github.com/anacrolix/torrent/bencode"
+	"github.com/anacrolix/torrent/metainfo"
+	peerproto "github.com/anacrolix/torrent/peer_protocol"
+	"github.com/anacrolix/torrent/storage"
+	"golang.org/x/time/rate"
+
+	"github.com/samara-hpc/samara/fleet"
+)
+
+// What a client asks for and allows.
+const (
+	// chunkLength is the length of one request. Four times the usual one halves the cost of a byte; others, who ask for
+	// 16 KiB, are served as well.
+	chunkLength = 64 << 10
+	// maxRequest is the longest request that is answered. The upload limiter's burst is never below it: the library
+	// panics on a request that cannot pass the limiter at once.
+	maxRequest = 1 << 20
+	// defaultMaxPeers leaves room for peers that call beside the ten that a hand-out names.
+	defaultMaxPeers = 24
+)
+
+// Sentinels of Client's methods.
+var (
+	ErrClosed  = errors.New("the swarm client is closed")
+	ErrKnown   = errors.New("the torrent is already in this client")
+	ErrDropped = errors.New("the torrent was dropped")
+)
+
+// A Config says how a Client meets its peers.
+type Config struct {
+	// Listen is the IPv4 address and TCP port for peers. Calls to peers leave from this address too, unless it is 0.0.0.0.
+	// Port 0 takes any free port, which Client.Addr names.
+	Listen netip.AddrPort
+	// Origins are the controllers' addresses, by which bytes are accounted for. SetOrigins replaces them.
+	Origins []netip.Addr
+	// UploadLimit is in bytes per second, 0 for no limit. SetUploadLimit replaces it.
+	UploadLimit int64
+	// MaxPeers bounds the connections for each torrent; 0 means 24. A seed that serves all nodes at once needs more.
+	MaxPeers int
+	// Logger receives what an operator should know; nil means nothing is logged.
+	Logger *slog.Logger
+}
+
+// A Client is one process's place in all swarms it takes part in. Its methods may be called from any goroutine.
+type Client struct {
+	logger   *slog.Logger
+	listener *listener
+	client   *torrent.Client
+	upload   *rate.Limiter
+	closed   chan struct{}
+	close    func()
+	origins  atomic.Pointer[[]netip.Addr]
+
+	mu       sync.Mutex // never held while the library is called, which calls back under its own lock
+	torrents map[Hash]*entry
+}
+
+// An entry is one torrent of a Client. One of seed and download is set.
+type entry struct {
+	torrent  *torrent.Torrent // nil until the library has it
+	seed     *seed
+	download *Download
+}
+
+// Open opens the port for peers and returns a client without torrents. The caller must call Run or Close.
+func Open(c Config) (*Client, error) {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if !c.Listen.Addr().Is4() {
+		return nil, fmt.Errorf("swarm address %s: only IPv4 is supported: choose an IPv4 address, or 0.0.0.0 for all", c.Listen)
+	}
+	l, err := listen(c.Listen, c.Logger)
+	if err != nil {
+		return nil, err
+	}
+	cl := &Client{
+		logger:   c.Logger,
+		listener: l,
+		upload:   rate.NewLimiter(limitOf(c.UploadLimit), maxRequest),
+		closed:   make(chan struct{}),
+		torrents: make(map[Hash]*entry),
+	}
+	cl.SetOrigins(c.Origins)
+	if cl.client, err = torrent.NewClient(cl.library(c)); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting the swarm client: %w", err), l.Close())
+	}
+	cl.client.AddDialer(newDialer(c.Listen.Addr()))
+	cl.client.AddListener(l)
+	cl.close = sync.OnceFunc(func() {
+		close(cl.closed)
+		for _, h := range cl.hashes() {
+			_ = cl.Drop(h) // known only to a racing Drop, which does the same
+		}
+		cl.client.Close() // it returns no errors but those of a storage that it made itself
+		_ = l.Close()
+	})
+	return cl, nil
+}
+
+// library returns the settings of the BitTorrent library: a private swarm on one fast network, whose peers are all told
+// to it. See DESIGN.md for those that are not obvious.
+func (c *Client) library(config Config) *torrent.ClientConfig {
+	l := torrent.NewDefaultClientConfig()
+	l.Slogger = slog.New(quiet{c.logger.Handler()})
+	l.Seed = true
+	l.UploadRateLimiter = c.upload
+	l.DownloadRateLimiter = nil
+	l.MaxUnverifiedBytes = 0
+	l.MaxAllocPeerRequestDataPerConn = maxRequest
+	l.DefaultStorage = noStorage{}
+
+	l.DisableTrackers = true
+	l.NoDHT = true
+	l.PeriodicallyAnnounceTorrentsToDht = false
+	l.DisablePEX = true
+	l.DisableUTP = true
+	l.DisableIPv6 = true
+	l.DisableWebtorrent = true
+	l.DisableWebseeds = true
+	l.NoDefaultPortForwarding = true
+	l.LocalServiceDiscovery = nil
+	l.DisableTCP = true // the library opens no socket: it is given a listener and a dialer
+
+	l.EstablishedConnsPerTorrent = config.MaxPeers
+	if config.MaxPeers <= 0 {
+		l.EstablishedConnsPerTorrent = defaultMaxPeers
+	}
+	l.HalfOpenConnsPerTorrent = 25
+	l.TotalHalfOpenConns = 1000
+	l.DialRateLimiter = rate.NewLimiter(200, 50)
+	l.NominalDialTimeout = 3 * time.Second
+	l.MinDialTimeout = time.Second
+	l.HandshakesTimeout = 3 * time.Second
+	l.KeepAliveTimeout = 2 * time.Second
+	l.DropDuplicatePeerIds = true
+	l.DropMutuallyCompletePeers = true
+	l.HeaderObfuscationPolicy = torrent.HeaderObfuscationPolicy{Preferred: false, RequirePreferred: true}
+
+	l.Callbacks.ReceivedUsefulData = []func(torrent.ReceivedUsefulDataEvent){c.received}
+	l.Callbacks.PeerConnAdded = []func(*torrent.PeerConn){c.connected}
+	l.Callbacks.ReadExtendedHandshake = c.introduced
+	l.Callbacks.PeerConnClosed = c.disconnected
+	return l
+}
+
+// Run serves peers until ctx ends, then closes the client and returns nil.
+func (c *Client) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		c.Close()
+		return nil
+	case <-c.closed:
+		return ErrClosed
+	}
+}
+
+// Close drops all torrents, ends all connections and frees the port. It may be called again.
+func (c *Client) Close() { c.close() }
+
+// Addr returns the address that peers reach this client at.
+func (c *Client) Addr() netip.AddrPort {
+	a, _ := netip.ParseAddrPort(c.listener.Addr().String()) // a TCP listener's address always parses
+	return a
+}
+
+// SetUploadLimit changes the upload limit of all torrents together, in bytes per second; 0 means none.
+func (c *Client) SetUploadLimit(bytesPerSecond int64) { c.upload.SetLimit(limitOf(bytesPerSecond)) }
+
+func limitOf(bytesPerSecond int64) rate.Limit {
+	if bytesPerSecond <= 0 {
+		return rate.Inf
+	}
+	return rate.Limit(bytesPerSecond)
+}
+
+// SetOrigins replaces the addresses whose bytes count as the origin's. What was counted stays counted.
+func (c *Client) SetOrigins(addrs []netip.Addr) {
+	own := slices.Clone(addrs)
+	c.origins.Store(&own)
+}
+
+func (c *Client) isOrigin(a netip.Addr) bool { return slices.Contains(*c.origins.Load(), a) }
+
+// Banned returns the addresses of peers that sent bad pieces. This client no longer speaks to them.
+func (c *Client) Banned() []netip.Addr {
+	var addrs []netip.Addr
+	for _, text := range c.client.BadPeerIPs() {
+		if a, err := netip.ParseAddr(text); err == nil {
+			addrs = append(addrs, a.Unmap())
+		}
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return addrs
+}
+
+// Seed offers the blob that info describes, reading it from blob for as long as the torrent is in the client: until Drop
+// or Close return, blob must stay open. Nothing is read before a peer asks. A piece is checked against its sum before
+// its first byte leaves; one that does not pass, or that blob fails to read, is reported through the Logger, once, and is
+// not offered again. The error is ErrInfo, ErrKnown or ErrClosed.
+func (c *Client) Seed(info []byte, blob io.ReaderAt) error {
+	i, err := ParseInfo(info)
+	if err != nil {
+		return fmt.Errorf("seeding: %w", err)
+	}
+	s := newSeed(i, blob, c.logger)
+	if _, err := c.add(info, &entry{seed: s}, s); err != nil {
+		return fmt.Errorf("seeding blob %s: %w", i.Digest.Short(), err)
+	}
+	return nil
+}
+
+// Fetch starts to download the blob that info describes into file, at offset 0, and to offer what has been verified of
+// it. Until Drop or Close return, file must stay open; once a piece is complete, its bytes are not written again. The caller
+// names peers by Download.AddPeers. The error is ErrInfo, also if info describes another blob, ErrKnown or ErrClosed.
+func (c *Client) Fetch(info []byte, blob fleet.Blob, file File) (*Download, error) {
+	i, err := parseInfoOf(info, blob)
+	if err != nil {
+		return nil, fmt.Errorf("fetching: %w", err)
+	}
+	d := newDownload(c, i, InfoHash(info), file)
+	t, err := c.add(info, &entry{download: d}, d)
+	if err != nil {
+		return nil, fmt.Errorf("fetching blob %s: %w", i.Digest.Short(), err)
+	}
+	d.torrent = t
+	t.DownloadAll()
+	return d, nil
+}
+
+// add puts a torrent into the library, and into c before that, since the library calls back at once.
+func (c *Client) add(info []byte, e *entry, s storage.ClientImpl) (*torrent.Torrent, error) {
+	h := InfoHash(info)
+	c.mu.Lock()
+	select {
+	case <-c.closed:
+		c.mu.Unlock()
+		return nil, ErrClosed
+	default:
+	}
+	if c.torrents[h] != nil {
+		c.mu.Unlock()
+		return nil, ErrKnown
+	}
+	c.torrents[h] = e
+	c.mu.Unlock()
+
+	t, _, err := c.client.AddTorrentSpec(&torrent.TorrentSpec{AddTorrentOpts: torrent.AddTorrentOpts{
+		InfoHash: metainfo.Hash(h), InfoBytes: bencode.Bytes(info), Storage: s, ChunkSize: peerproto.Integer(chunkLength),
+	}})
+	c.mu.Lock()
+	select {
+	case <-c.closed: // Close did not see the torrent
+		err = errors.Join(err, ErrClosed)
+	default:
+	}
+	if err != nil {
+		delete(c.torrents, h)
+	} else {
+		e.torrent = t
+	}
+	c.mu.Unlock()
+	if err != nil {
+		t.Drop() // which may be called again
+		return nil, err
+	}
+	return t, nil
+}
+
+// Drop takes a torrent out of the client. After it returns its blob or file is no longer used. The error is ErrDropped
+// if there is no such torrent.
+func (c *Client) Drop(h Hash) error {
+	c.mu.Lock()
+	e := c.torrents[h]
+	if e == nil || e.torrent == nil {
+		c.mu.Unlock()
+		return fmt.Errorf("dropping torrent %s: %w", h, ErrDropped)
+	}
+	delete(c.torrents, h)
+	c.mu.Unlock()
+	if e.download != nil {
+		e.download.fail(ErrDropped)
+	}
+	e.torrent.Drop()
+	return nil
+}
+
+// Uploaded returns the bytes of payload that were sent for a torrent since it was added, or 0 for one that is not in the client.
+func (c *Client) Uploaded(h Hash) int64 {
+	c.mu.Lock()
+	var t *torrent.Torrent
+	if e := c.torrents[h]; e != nil {
+		t = e.torrent
+	}
+	c.mu.Unlock()
+	if t == nil {
+		return 0
+	}
+	return uploaded(t)
+}
+
+func uploaded(t *torrent.Torrent) int64 {
+	stats := t.Stats()
+	return stats.BytesWrittenData.Int64()
+}
+
+// Seeding returns the torrents in the client, in no order.
+func (c *Client) Seeding() []Hash { return c.hashes() }
+
+func (c *Client) hashes() []Hash {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	hs := make([]Hash, 0, len(c.torrents))
+	for h := range c.torrents {
+		hs = append(hs, h)
+	}
+	return hs
+}
+
+// downloadOf returns the download that a peer's connection belongs to, or nil. The library calls it under its own lock.
+func (c *Client) downloadOf(p *torrent.Peer) *Download {
+	t := p.Torrent()
+	if t == nil {
+		return nil
+	}
+	h := Hash(t.InfoHash())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.torrents[h]; e != nil {
+		return e.download
+	}
+	return nil
+}
+
+func (c *Client) received(e torrent.ReceivedUsefulDataEvent) {
+	if d := c.downloadOf(e.Peer); d != nil {
+		d.count(addrOf(e.Peer).Addr(), int64(len(e.Message.Piece)))
+	}
+}
+
+func (c *Client) connected(p *torrent.PeerConn) {
+	if d := c.downloadOf(&p.Peer); d != nil {
+		d.connected(p, addrOf(&p.Peer))
+	}
+}
+
+// introduced learns the port that a peer which called us listens on.
+func (c *Client) introduced(p *torrent.PeerConn, m *peerproto.ExtendedHandshakeMessage) {
+	if d := c.downloadOf(&p.Peer); d != nil && m.Port > 0 && m.Port <= 65535 {
+		d.connected(p, netip.AddrPortFrom(addrOf(&p.Peer).Addr(), uint16(m.Port)))
+	}
+}
+
+func (c *Client) disconnected(p *torrent.PeerConn) {
+	if d := c.downloadOf(&p.Peer); d != nil {
+		d.disconnected(p)
+	}
+}
+
+// addrOf returns the address at the far end of a peer's connection.
+func addrOf(p *torrent.Peer) netip.AddrPort {
+	if p.RemoteAddr == nil {
+		return netip.AddrPort{}
+	}
+	a, err := netip.ParseAddrPort(p.RemoteAddr.String())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
