@@ -1,0 +1,80 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/samara-hpc/samara/fleet"
+)
+
+// A Source is what an image is imported from: exactly one of Path and Stream is set.
+type Source struct {
+	Path   string    // absolute, of a directory or a tar file on the controller; over the Unix socket only
+	Stream io.Reader // a tar stream
+	Name   string    // what the user called it
+}
+
+// maxLine bounds one line of an import's answer, in bytes.
+const maxLine = 64 << 10
+
+// ImportImage makes a new version of an image and returns it. It calls progress for each line that the controller
+// sends. When ctx ends, the controller gives the import up.
+func (c *Client) ImportImage(ctx context.Context, image string, from Source, why string, progress func(Progress)) (fleet.ImageVersion, error) {
+	query := ChangeOptions{Why: why}.query()
+	kind, body, err := from.open(query)
+	if err != nil {
+		return fleet.ImageVersion{}, err
+	}
+	r, err := http.NewRequestWithContext(ctx, importImage.method, c.base+fill(importImage.pattern, []string{image})+question(query), body)
+	if err != nil {
+		return fleet.ImageVersion{}, err
+	}
+	r.Header.Set("Content-Type", kind)
+	resp, err := c.do(r)
+	if err != nil {
+		return fleet.ImageVersion{}, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		var line importLine
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			return fleet.ImageVersion{}, fmt.Errorf("answer of %s: %w", c.at, err)
+		}
+		switch {
+		case line.Error != nil:
+			return fleet.ImageVersion{}, line.Error.asError()
+		case line.Version != nil:
+			return *line.Version, nil
+		case line.Progress != nil:
+			progress(*line.Progress)
+		}
+	}
+	err = lines.Err()
+	if err == nil {
+		err = errors.New("the controller stopped before the image was complete")
+	}
+	return fleet.ImageVersion{}, c.lost(ctx, err)
+}
+
+// open returns the body of a request to import s, and its type.
+func (s Source) open(query url.Values) (kind string, body io.Reader, err error) {
+	if s.Stream != nil {
+		query.Set(sourceParam, s.Name)
+		// Hides Close and Len: the caller's file stays the caller's, and the body goes out in chunks.
+		return tarType, struct{ io.Reader }{s.Stream}, nil
+	}
+	b, err := json.Marshal(importBody{Path: s.Path, Source: s.Name})
+	if err != nil {
+		return "", nil, fmt.Errorf("encode request: %w", err)
+	}
+	return jsonType, bytes.NewReader(b), nil
+}
