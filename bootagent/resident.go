@@ -1,0 +1,69 @@
+package bootagent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/identity"
+)
+
+// partRetry is how soon a part of the resident agent that failed is run again. The others go on.
+var partRetry = backoff{Base: 5 * time.Second, Cap: 2 * time.Minute}
+
+// reside seeds, gossips and reports until the agent is told to end.
+func (a *agent) reside(ctx context.Context) error {
+	if err := stepAside(); err != nil {
+		a.log.Warn("using more than was meant", "err", err)
+	}
+	a.parts.Go(func() { a.keep(ctx, "certificate", a.renew) })
+	a.parts.Go(func() { a.keep(ctx, "gossip", a.gossip) })
+	<-ctx.Done()
+	return nil
+}
+
+// keep runs part until ctx ends, again whenever it fails.
+func (a *agent) keep(ctx context.Context, name string, part func(context.Context) error) {
+	for failures := 0; ctx.Err() == nil; failures++ {
+		err := part(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			err = errors.New("stopped unasked")
+		}
+		wait := partRetry.delay(failures)
+		a.log.Warn(fmt.Sprintf("%s: trying again in %s", name, wait.Round(time.Second)), "err", err)
+		_ = sleep(ctx, wait)
+	}
+}
+
+// renewCheck is how often the clock is looked at: a time service may have moved it.
+const renewCheck = time.Hour
+
+// renew replaces the certificate whenever two thirds of its life are over.
+func (a *agent) renew(ctx context.Context) error {
+	for {
+		for time.Now().Before(a.renewal) {
+			if err := sleep(ctx, min(renewCheck, jitter(time.Until(a.renewal))+time.Second)); err != nil {
+				return err
+			}
+		}
+		csr, err := identity.NewRequest(a.key)
+		if err != nil {
+			return err
+		}
+		var answer fleet.RenewAnswer
+		if err := a.session.call(ctx, fleet.AgentRenewPath, fleet.RenewRequest{CSR: csr}, &answer); err != nil {
+			return err
+		}
+		certificate, renewal, err := pair(answer.Certificate, a.key)
+		if err != nil {
+			return err
+		}
+		a.session.use(certificate)
+		a.renewal = renewal
+	}
+}
