@@ -1,0 +1,70 @@
+// Command samara is a controller of a cluster, and the command line with which people ask one.
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/samara-hpc/samara/fleet"
+)
+
+// version is set by the linker: -ldflags "-X main.version=…".
+var version = "unknown"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	status := run(ctx, installed(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// A program is what the commands reach beyond a controller's API.
+type program struct {
+	version   string
+	socket    string // where a controller is looked for unless a flag says otherwise
+	init      func(context.Context, initRequest) error
+	serve     func(context.Context, serveRequest) error
+	agent     func(arch string) ([]byte, error)
+	hostname  func() (string, error)
+	addresses func() ([]netip.Prefix, error) // of this machine
+	terminal  func(any) bool                 // whether a stream is one
+}
+
+// An initRequest says what the first controller of a new cluster is to be.
+type initRequest struct {
+	Dir            string
+	Cluster        string
+	ID             string
+	Address        netip.Addr
+	Ports          fleet.Ports
+	Networks       []fleet.Network
+	AuthorizedKeys []string
+}
+
+// A serveRequest says how to run a controller.
+type serveRequest struct {
+	Dir        string
+	Socket     string
+	Interfaces []string
+	LoaderDir  string
+	Agent      func(arch string) ([]byte, error)
+	Version    string
+	Logger     *slog.Logger
+}
+
+// run executes one command line and returns the exit status: 0, 2 if the input is bad, 1 for anything else.
+func run(ctx context.Context, p program, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot(p)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	return finish(ctx, stderr, err)
+}

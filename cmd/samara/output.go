@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+)
+
+// A table is rows of cells under a head.
+type table struct {
+	head []string
+	rows [][]string
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// write prints t with its columns aligned, two blanks apart, and no blanks at the ends of lines.
+func (t *table) write(w io.Writer) error {
+	all := t.rows
+	if len(t.head) > 0 {
+		all = append([][]string{t.head}, t.rows...)
+	}
+	var widths []int
+	for _, row := range all {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(printable(cell)))
+		}
+	}
+	var b strings.Builder
+	for _, row := range all {
+		var line strings.Builder
+		for i, cell := range row {
+			cell = printable(cell)
+			line.WriteString(cell)
+			line.WriteString(strings.Repeat(" ", widths[i]+2-utf8.RuneCountInString(cell)))
+		}
+		b.WriteString(strings.TrimRight(line.String(), " "))
+		b.WriteByte('\n')
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// A view is a result in the forms in which it can be printed.
+type view struct {
+	data  any          // for json and yaml
+	names []string     // for name; nil if the result is no list
+	table func() table // for people
+	text  func(io.Writer) error
+}
+
+// print writes v in the form that --output asks for.
+func (g *global) print(w io.Writer, v view) error {
+	switch {
+	case g.output == "json" || g.output == "yaml":
+		b, err := encode(v.data, g.output)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(b)
+		return err
+	case g.output == "name":
+		_, err := io.WriteString(w, strings.Join(append(v.names, ""), "\n"))
+		return err
+	case v.text != nil:
+		return v.text(w)
+	}
+	t := v.table()
+	return t.write(w)
+}
+
+// checkOutput refuses a form that a command does not have, before it does anything.
+func (g *global) checkOutput(list bool) error {
+	switch g.output {
+	case "table", "json", "yaml":
+		return nil
+	case "name":
+		if list {
+			return nil
+		}
+		return usagef("--output name: only lists have it; want table, json or yaml")
+	}
+	return usagef("--output %q: want table, json or yaml, or for lists name", g.output)
+}
+
+// encode writes data as JSON, or as YAML with the fields of the JSON.
+func encode(data any, form string) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(data); err != nil {
+		return nil, fmt.Errorf("encode %s: %w", form, err)
+	}
+	if form == "json" {
+		return b.Bytes(), nil
+	}
+	y, err := yaml.JSONToYAML(b.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", form, err)
+	}
+	return y, nil
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// defaultDir holds what a controller must keep.
+const defaultDir = "/var/lib/samara"
+
+type serveOptions struct {
+	dir, loaderDir, logLevel, logFormat string
+	interfaces                          []string
+}
+
+func newServe(g *global) *cobra.Command {
+	var o serveOptions
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run this machine's controller",
+		Long: `Run this machine's controller until a signal ends it. It needs root's rights for the ports of DHCP
+and TFTP. Logs go to the standard error.`,
+		Example: `  samara serve
+  samara serve --interface eth1 --log-level debug`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if g.server != "" {
+				return usagef("serve: --server names another controller; this one listens where samara init said")
+			}
+			var level slog.Level
+			if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
+				return usagef("--log-level %q: want debug, info, warn or error", o.logLevel)
+			}
+			options := &slog.HandlerOptions{Level: level}
+			var handler slog.Handler
+			switch o.logFormat {
+			case "text":
+				handler = slog.NewTextHandler(c.ErrOrStderr(), options)
+			case "json":
+				handler = slog.NewJSONHandler(c.ErrOrStderr(), options)
+			default:
+				return usagef("--log-format %q: want text or json", o.logFormat)
+			}
+			return g.serve(c.Context(), serveRequest{
+				Dir: o.dir, Socket: g.socket, Interfaces: trimmed(o.interfaces), LoaderDir: o.loaderDir,
+				Agent: g.agent, Version: g.version, Logger: slog.New(handler),
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.dir, "dir", defaultDir, "`directory` that samara init made")
+	f.StringSliceVar(&o.interfaces, "interface", nil, "network `port` to answer boots on (repeatable; those of the cluster's networks if none is named)")
+	f.StringVar(&o.loaderDir, "loader-dir", "", "`directory` with iPXE's binaries (where the distribution's package puts them if empty)")
+	f.StringVar(&o.logLevel, "log-level", "info", "least `level` to log: debug, info, warn, error")
+	f.StringVar(&o.logFormat, "log-format", "text", "`form` of the log: text or json")
+	completeFlag(c, "log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
+	completeFlag(c, "log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+// trimmed returns words without blanks around them and without empty ones.
+func trimmed(words []string) []string {
+	var out []string
+	for _, w := range words {
+		if w = strings.TrimSpace(w); w != "" {
+			out = append(out, w)
+		}
+	}
+	return out
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/api"
+)
+
+func newStatus(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Say how the cluster is, and what to do about it",
+		Long: `Say how the cluster is, and what to do about it. Exit status 0 says that a controller answered, not
+that all is well: -o json has the problems for programs.`,
+		Example: `  samara status
+  samara status -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := g.checkOutput(false); err != nil {
+				return err
+			}
+			return g.ask(c.Context(), func(ctx context.Context, client *api.Client) error {
+				s, err := client.Status(ctx)
+				if err != nil {
+					return err
+				}
+				return g.print(c.OutOrStdout(), view{data: s, text: func(w io.Writer) error { return writeStatus(w, s) }})
+			})
+		},
+	}
+}
+
+func writeStatus(w io.Writer, s api.Status) error {
+	leader := s.Leader + " leads"
+	switch {
+	case s.Leader == "":
+		leader = "nobody leads"
+	case s.Leader == s.ID:
+		leader = "it leads"
+	}
+	quorum := "changes are taken"
+	if !s.Quorum {
+		quorum = "no quorum: changes are refused, known nodes still boot"
+	}
+	var t table
+	t.add("cluster", orDash(s.Cluster))
+	t.add("controller", fmt.Sprintf("%s, %s, samara %s, up %s", s.ID, leader, s.Version, span(s.Uptime)))
+	t.add("revision", fmt.Sprintf("%d, %s", s.Revision, quorum))
+	t.add("nodes", nodeCounts(s.Nodes))
+	t.add("images", fmt.Sprintf("%s, %d blobs, %s; %s of %s free", count(s.Images, "version"), s.Blobs.Count, size(s.Blobs.Bytes), size(s.Disk.Free), size(s.Disk.Size)))
+	t.add("swarm", fmt.Sprintf("%s seeded, %s, %s sent by this controller", count(s.Seeding.Torrents, "blob"), count(s.Seeding.Peers, "peer"), size(s.Seeding.OriginBytes)))
+	t.add("mesh", count(s.Members, "member")+" alive")
+	if err := t.write(w); err != nil {
+		return err
+	}
+	var b strings.Builder
+	b.WriteByte('\n')
+	if len(s.Problems) == 0 {
+		b.WriteString("all is well\n")
+	}
+	for _, p := range s.Problems {
+		fmt.Fprintf(&b, "problem: %s\n", printable(p.What))
+		if p.Cure != "" {
+			fmt.Fprintf(&b, "   cure: %s\n", printable(p.Cure))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// nodeCounts writes "12: 10 ready, 1 kernel, 1 failing": the good ones first, then by phase, then the others.
+func nodeCounts(states map[string]int) string {
+	total := 0
+	var parts []string
+	for _, state := range slices.SortedFunc(maps.Keys(states), func(a, b string) int {
+		if d := fleet.Phase(b).Order() - fleet.Phase(a).Order(); d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	}) {
+		total += states[state]
+		parts = append(parts, fmt.Sprintf("%d %s", states[state], state))
+	}
+	if total == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d: %s", total, strings.Join(parts, ", "))
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// defaultSocket is where a controller listens for its own machine's root.
+const defaultSocket = "/run/samara/samara.sock"
+
+// installed is the program as it runs on a head node.
+func installed() program {
+	p := program{
+		version:   version,
+		socket:    defaultSocket,
+		init:      initController,
+		serve:     serveController,
+		agent:     embeddedAgent,
+		hostname:  os.Hostname,
+		addresses: machineAddresses,
+		terminal: func(stream any) bool {
+			f, ok := stream.(*os.File)
+			return ok && term.IsTerminal(int(f.Fd()))
+		},
+	}
+	if s := os.Getenv("SAMARA_SOCKET"); s != "" {
+		p.socket = s
+	}
+	return p
+}
+
+func initController(context.Context, initRequest) error { return errors.New("not wired") }
+
+func serveController(context.Context, serveRequest) error { return errors.New("not wired") }
+
+// machineAddresses returns the IPv4 addresses of this machine that nodes might reach, with their prefixes.
+func machineAddresses() ([]netip.Prefix, error) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	var out []netip.Prefix
+	for _, a := range addrs {
+		p, err := netip.ParsePrefix(a.String())
+		if err == nil && p.Addr().Is4() && !p.Addr().IsLoopback() && !p.Addr().IsLinkLocalUnicast() {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
