@@ -1,0 +1,144 @@
+package raftstore
+
+import (
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/samara-hpc/samara/fleet"
+)
+
+// A machine is the state machine that Raft drives. Raft calls all but Persist from one goroutine.
+type machine struct {
+	state   atomic.Pointer[fleet.State] // never nil
+	changed signal                      // fires after state was replaced
+	end     *latch
+}
+
+var _ raft.BatchingFSM = (*machine)(nil)
+
+func newMachine(end *latch) *machine {
+	m := &machine{end: end}
+	m.state.Store(new(fleet.State))
+	return m
+}
+
+// Apply implements raft.FSM. Raft prefers ApplyBatch.
+func (m *machine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0] }
+
+// ApplyBatch implements raft.BatchingFSM. Each response is nil, or the error for which the entry was refused. Readers
+// see the state before the batch or after it, and are woken once.
+//
+// An entry that cannot be decoded ends the store. From then on nothing is applied and no snapshot taken: the entry
+// stays in the log, for a release that can read it.
+func (m *machine) ApplyBatch(logs []*raft.Log) []any {
+	responses := make([]any, len(logs))
+	state := *m.state.Load()
+	for i, l := range logs {
+		if err := m.end.get(); err != nil {
+			responses[i] = uncertain(err)
+			continue
+		}
+		next, refusal, err := applyLog(state, l)
+		if err != nil {
+			m.end.set(err)
+			responses[i] = uncertain(err)
+			continue
+		}
+		state = next
+		if refusal != nil {
+			responses[i] = refusal
+		}
+	}
+	m.publish(state)
+	return responses
+}
+
+// applyLog returns the state after l and why l was refused, if it was. The error means that this replica cannot go on.
+func applyLog(state fleet.State, l *raft.Log) (next fleet.State, refusal, err error) {
+	rev := fleet.Revision(l.Index)
+	if rev <= state.Revision() {
+		return state, nil, fmt.Errorf("log entry %d came after revision %d: the log and the snapshots of this controller do not belong together; %s", l.Index, state.Revision(), cureReplace)
+	}
+	if l.Type != raft.LogCommand {
+		return state.Advance(rev), nil, nil // a change of the voters
+	}
+	e, err := fleet.DecodeEntry(l.Data)
+	if err != nil {
+		return state, nil, fmt.Errorf("log entry %d: %w; upgrade samara on this controller to the release that the leader runs and start it again", l.Index, err)
+	}
+	next, refusal = state.Apply(e, rev)
+	return next, refusal, nil
+}
+
+func (m *machine) publish(s fleet.State) {
+	m.state.Store(&s)
+	m.changed.fire()
+}
+
+// Snapshot implements raft.FSM. States are immutable, so that it costs a pointer.
+func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
+	if err := m.end.get(); err != nil {
+		return nil, err // Raft believes the entry that ended us to be applied
+	}
+	return frozen{*m.state.Load()}, nil
+}
+
+// Restore implements raft.FSM. If it fails, the state is as before.
+func (m *machine) Restore(r io.ReadCloser) error {
+	s, err := readSnapshot(r)
+	if err != nil {
+		return err
+	}
+	m.publish(s)
+	return nil
+}
+
+// A frozen is a state to be written to disk while newer ones are made.
+type frozen struct{ state fleet.State }
+
+// Persist implements raft.FSMSnapshot. Raft closes or cancels sink.
+func (f frozen) Persist(sink raft.SnapshotSink) error { return writeSnapshot(sink, f.state) }
+
+// Release implements raft.FSMSnapshot.
+func (f frozen) Release() {}
+
+// snapshotWindow bounds the memory that a snapshot makes its reader spend on decompression, in bytes.
+const snapshotWindow = 8 << 20
+
+// writeSnapshot writes s compressed with zstd, checksum included.
+func writeSnapshot(w io.Writer, s fleet.State) error {
+	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(snapshotWindow), zstd.WithEncoderCRC(true))
+	if err != nil {
+		return fmt.Errorf("compress snapshot: %w", err)
+	}
+	if _, err := s.WriteTo(z); err != nil {
+		_ = z.Close() // the first error counts
+		return err
+	}
+	if err := z.Close(); err != nil {
+		return fmt.Errorf("compress snapshot: %w", err)
+	}
+	return nil
+}
+
+// readSnapshot reads what writeSnapshot wrote, to the end of r. Errors wrap fleet.ErrSnapshot or are those of r.
+func readSnapshot(r io.Reader) (fleet.State, error) {
+	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(snapshotWindow))
+	if err != nil {
+		return fleet.State{}, fmt.Errorf("%w: %w", fleet.ErrSnapshot, err)
+	}
+	defer z.Close()
+	s, err := fleet.ReadState(z)
+	if err != nil {
+		return fleet.State{}, err
+	}
+	// ReadState stops at the last record; only the end of the frame has the checksum.
+	if _, err := io.Copy(io.Discard, z); err != nil {
+		return fleet.State{}, fmt.Errorf("%w: %w", fleet.ErrSnapshot, err)
+	}
+	return s, nil
+}

@@ -1,0 +1,140 @@
+package raftstore
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+)
+
+const (
+	// keepSnapshots is how many snapshots are kept: the newest, and one more in case that one is damaged.
+	keepSnapshots = 2
+
+	// maxSnapshotHead bounds what a snapshot says of itself, in bytes.
+	maxSnapshotHead = 1 << 20
+)
+
+// A snapshotStore keeps snapshots in files. To the raft.FileSnapshotStore, which has a checksum on the state only, it
+// adds a head to the state that repeats what Raft acts on: damage to either is noticed.
+type snapshotStore struct {
+	*raft.FileSnapshotStore
+	dir string // that holds one directory for each snapshot
+}
+
+// A snapshotHead precedes the state: its length in 4 bytes, big-endian, then JSON.
+type snapshotHead struct {
+	Index, Term        uint64
+	Configuration      raft.Configuration
+	ConfigurationIndex uint64
+}
+
+func openSnapshots(dir string, logger hclog.Logger) (*snapshotStore, error) {
+	files, err := raft.NewFileSnapshotStoreWithLogger(dir, keepSnapshots, logger)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return &snapshotStore{FileSnapshotStore: files, dir: filepath.Join(dir, snapshotDir)}, nil
+}
+
+// Create implements raft.SnapshotStore.
+func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration, configIndex uint64, t raft.Transport) (raft.SnapshotSink, error) {
+	head, err := json.Marshal(snapshotHead{Index: index, Term: term, Configuration: c, ConfigurationIndex: configIndex})
+	if err != nil {
+		return nil, err
+	}
+	sink, err := s.FileSnapshotStore.Create(version, index, term, c, configIndex, t)
+	if err != nil {
+		return nil, err
+	}
+	head = append(binary.BigEndian.AppendUint32(nil, uint32(len(head))), head...)
+	if _, err := sink.Write(head); err != nil {
+		return nil, errors.Join(err, sink.Cancel())
+	}
+	return sink, nil
+}
+
+// Open implements raft.SnapshotStore. It reads the whole file once to check it.
+func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	meta, r, err := s.FileSnapshotStore.Open(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	n, err := checkSnapshotHead(id, meta, r)
+	if err != nil {
+		return nil, nil, errors.Join(err, r.Close())
+	}
+	meta.Size -= n // Raft sends as much to followers, which add a head of their own
+	return meta, r, nil
+}
+
+// checkSnapshotHead reads the head from r, compares it with meta, and returns its length in r.
+func checkSnapshotHead(id string, meta *raft.SnapshotMeta, r io.Reader) (int64, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return 0, err
+	}
+	raw := make([]byte, min(binary.BigEndian.Uint32(size[:]), maxSnapshotHead))
+	if _, err := io.ReadFull(r, raw); err != nil {
+		return 0, err
+	}
+	var head snapshotHead
+	if err := json.Unmarshal(raw, &head); err != nil {
+		return 0, err
+	}
+	got := snapshotHead{Index: meta.Index, Term: meta.Term, Configuration: meta.Configuration, ConfigurationIndex: meta.ConfigurationIndex}
+	if meta.ID != id || meta.Version != raft.SnapshotVersionMax || !reflect.DeepEqual(got, head) {
+		return 0, errors.New("meta.json and state.bin do not belong together")
+	}
+	return int64(len(size) + len(raw)), nil
+}
+
+// check reads all snapshots and returns the index of the newest, 0 if there is none. FileSnapshotStore passes over a
+// damaged one without a word. firstLog is the first index in the log, 0 if it is empty.
+func (s *snapshotStore) check(firstLog uint64) (newest uint64, err error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return 0, err
+	}
+	var damaged string // the last one met
+	var damage error
+	for _, e := range entries {
+		if !e.IsDir() || strings.HasSuffix(e.Name(), ".tmp") {
+			continue // a snapshot that was being written when the process ended
+		}
+		index, err := s.checkOne(e.Name())
+		if err != nil {
+			damaged, damage = e.Name(), err
+		}
+		newest = max(newest, index)
+	}
+	if damage == nil {
+		return newest, nil
+	}
+	cure := cureReplace
+	if firstLog > 0 && firstLog <= newest+1 {
+		cure = "move it away: the rest of the directory holds all that is in it"
+	}
+	return 0, fmt.Errorf("%s: %w: %w; %s", filepath.Join(s.dir, damaged), ErrCorrupt, damage, cure)
+}
+
+// checkOne reads one snapshot to its end and returns its index.
+func (s *snapshotStore) checkOne(id string) (uint64, error) {
+	meta, r, err := s.Open(id)
+	if err != nil {
+		return 0, err
+	}
+	_, err = readSnapshot(r)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return 0, err
+	}
+	return meta.Index, nil
+}
