@@ -27,8 +27,8 @@ const (
 	// chunkLength is the length of one request. Four times the usual one halves the cost of a byte; others, who ask for
 	// 16 KiB, are served as well.
 	chunkLength = 64 << 10
-	// maxRequest is the longest request that is answered. The upload limiter's burst is never below it: the library
-	// panics on a request that cannot pass the limiter at once.
+	// maxRequest is the longest request that is answered while there is an upload limit, whose burst it is, and the most
+	// that is read ahead for one peer.
 	maxRequest = 1 << 20
 	// defaultMaxPeers leaves room for peers that call beside the ten that a hand-out names.
 	defaultMaxPeers = 24
@@ -65,6 +65,8 @@ type Client struct {
 	closed   chan struct{}
 	close    func()
 	origins  atomic.Pointer[[]netip.Addr]
+	maxPeers int
+	hanging  sync.Mutex // held by hangUp
 
 	mu       sync.Mutex // never held while the library is called, which calls back under its own lock
 	torrents map[Hash]*entry
@@ -89,15 +91,19 @@ func Open(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.MaxPeers <= 0 {
+		c.MaxPeers = defaultMaxPeers
+	}
 	cl := &Client{
 		logger:   c.Logger,
+		maxPeers: c.MaxPeers,
 		listener: l,
 		upload:   rate.NewLimiter(limitOf(c.UploadLimit), maxRequest),
 		closed:   make(chan struct{}),
 		torrents: make(map[Hash]*entry),
 	}
 	cl.SetOrigins(c.Origins)
-	if cl.client, err = torrent.NewClient(cl.library(c)); err != nil {
+	if cl.client, err = torrent.NewClient(cl.library()); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the swarm client: %w", err), l.Close())
 	}
 	cl.client.AddDialer(newDialer(c.Listen.Addr()))
@@ -115,7 +121,7 @@ func Open(c Config) (*Client, error) {
 
 // library returns the settings of the BitTorrent library: a private swarm on one fast network, whose peers are all told
 // to it. See DESIGN.md for those that are not obvious.
-func (c *Client) library(config Config) *torrent.ClientConfig {
+func (c *Client) library() *torrent.ClientConfig {
 	l := torrent.NewDefaultClientConfig()
 	l.Slogger = slog.New(quiet{c.logger.Handler()})
 	l.Seed = true
@@ -137,10 +143,7 @@ func (c *Client) library(config Config) *torrent.ClientConfig {
 	l.LocalServiceDiscovery = nil
 	l.DisableTCP = true // the library opens no socket: it is given a listener and a dialer
 
-	l.EstablishedConnsPerTorrent = config.MaxPeers
-	if config.MaxPeers <= 0 {
-		l.EstablishedConnsPerTorrent = defaultMaxPeers
-	}
+	l.EstablishedConnsPerTorrent = c.maxPeers
 	l.HalfOpenConnsPerTorrent = 25
 	l.TotalHalfOpenConns = 1000
 	l.DialRateLimiter = rate.NewLimiter(200, 50)
@@ -218,11 +221,31 @@ func (c *Client) Seed(info []byte, blob io.ReaderAt) error {
 	if err != nil {
 		return fmt.Errorf("seeding: %w", err)
 	}
-	s := newSeed(i, blob, c.logger)
+	s := newSeed(i, blob, c.logger, func(piece int) { c.withdraw(InfoHash(info), piece) })
 	if _, err := c.add(info, &entry{seed: s}, s); err != nil {
 		return fmt.Errorf("seeding blob %s: %w", i.Digest.Short(), err)
 	}
 	return nil
+}
+
+// withdraw stops offering a piece and hangs up on everybody who was offered it: the protocol knows no way to take an
+// offer back. A peer whose request is merely rejected may never ask for anything again. Those who still need something
+// call again, and learn what there is.
+func (c *Client) withdraw(h Hash, piece int) {
+	t, ok := c.client.Torrent(metainfo.Hash(h))
+	if !ok {
+		return
+	}
+	t.Piece(piece).UpdateCompletion()
+	c.hangUp(t)
+}
+
+// hangUp ends all connections of a torrent.
+func (c *Client) hangUp(t *torrent.Torrent) {
+	c.hanging.Lock()
+	defer c.hanging.Unlock()
+	t.SetMaxEstablishedConns(0)
+	t.SetMaxEstablishedConns(c.maxPeers)
 }
 
 // Fetch starts to download the blob that info describes into file, at offset 0, and to offer what has been verified of
@@ -362,7 +385,7 @@ func (c *Client) connected(p *torrent.PeerConn) {
 // introduced learns the port that a peer which called us listens on.
 func (c *Client) introduced(p *torrent.PeerConn, m *peerproto.ExtendedHandshakeMessage) {
 	if d := c.downloadOf(&p.Peer); d != nil && m.Port > 0 && m.Port <= 65535 {
-		d.connected(p, netip.AddrPortFrom(addrOf(&p.Peer).Addr(), uint16(m.Port)))
+		d.listens(p, netip.AddrPortFrom(addrOf(&p.Peer).Addr(), uint16(m.Port)))
 	}
 }
 

@@ -110,6 +110,10 @@ func (d *Download) AddPeers(peers []netip.AddrPort) {
 	}
 }
 
+// HangUp ends the connections to all peers, so that the next AddPeers starts anew. It is for a download that has not moved
+// for a while: a peer that rejected a request may never be asked again on the same connection.
+func (d *Download) HangUp() { d.client.hangUp(d.torrent) }
+
 func (d *Download) connectedTo() map[netip.AddrPort]bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -175,10 +179,19 @@ func (d *Download) count(from netip.Addr, n int64) {
 	}
 }
 
-func (d *Download) connected(p *torrent.PeerConn, listens netip.AddrPort) {
+func (d *Download) connected(p *torrent.PeerConn, addr netip.AddrPort) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.peers[p] = listens
+	d.peers[p] = addr
+}
+
+// listens corrects where a peer can be called, once it has said so. It may say so on a connection that is already closed.
+func (d *Download) listens(p *torrent.PeerConn, addr netip.AddrPort) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, ok := d.peers[p]; ok {
+		d.peers[p] = addr
+	}
 }
 
 func (d *Download) disconnected(p *torrent.PeerConn) {

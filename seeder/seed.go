@@ -23,21 +23,22 @@ const (
 
 // A seed serves a blob that is there in full. It implements the library's storage interfaces.
 type seed struct {
-	info   Info
-	blob   io.ReaderAt
-	logger *slog.Logger
+	info     Info
+	blob     io.ReaderAt
+	logger   *slog.Logger
+	withdraw func(piece int) // tells the peers that a piece is no longer offered
 
 	state    []atomic.Uint32
 	checking [8]sync.Mutex // by piece: one first reader at a time, so that a piece is read and hashed once
-	buffers  sync.Pool     // *[]byte of one piece
+	buffers  sync.Pool     // *[]byte, for hashing
 	report   sync.Once
 
 	mu     sync.RWMutex // held for reading while blob is used
 	closed bool
 }
 
-func newSeed(i Info, blob io.ReaderAt, logger *slog.Logger) *seed {
-	s := &seed{info: i, blob: blob, logger: logger, state: make([]atomic.Uint32, i.Pieces())}
+func newSeed(i Info, blob io.ReaderAt, logger *slog.Logger, withdraw func(int)) *seed {
+	s := &seed{info: i, blob: blob, logger: logger, withdraw: withdraw, state: make([]atomic.Uint32, i.Pieces())}
 	s.buffers.New = func() any {
 		b := make([]byte, 256<<10)
 		return &b
@@ -60,27 +61,31 @@ func (s *seed) OpenTorrent(context.Context, *metainfo.Info, metainfo.Hash) (stor
 
 // read fills b from offset off of a piece. It returns all of b or an error, never bytes that were not checked.
 func (s *seed) read(piece int, b []byte, off int64) (int, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return 0, ErrDropped
-	}
-	err := s.check(piece)
+	err := s.readChecked(piece, b, off)
 	if err == nil {
-		start, _ := s.info.Bounds(piece)
-		err = readFull(s.blob, b, start+off)
-		if err != nil {
-			s.state[piece].Store(pieceBad)
-		}
+		return len(b), nil
 	}
-	if err != nil {
+	if !errors.Is(err, ErrDropped) && s.state[piece].Swap(pieceBad) != pieceBad {
 		s.report.Do(func() {
 			s.logger.Error("a piece of a blob cannot be read and is not seeded: other holders serve it; remove the blob and fetch or import it again",
 				"blob", s.info.Digest.String(), "piece", piece, "err", err)
 		})
-		return 0, err
+		s.withdraw(piece) // takes the library's lock, so no lock of ours may be held
 	}
-	return len(b), nil
+	return 0, err
+}
+
+func (s *seed) readChecked(piece int, b []byte, off int64) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return ErrDropped
+	}
+	if err := s.check(piece); err != nil {
+		return err
+	}
+	start, _ := s.info.Bounds(piece)
+	return readFull(s.blob, b, start+off)
 }
 
 // check compares a piece with its sum when it is used for the first time.
@@ -99,14 +104,13 @@ func (s *seed) check(piece int) error {
 	buf := s.buffers.Get().(*[]byte)
 	defer s.buffers.Put(buf)
 	sum, err := sumPiece(s.blob, s.info, piece, *buf)
-	if err == nil && sum != s.info.Sum(piece) {
-		err = fmt.Errorf("piece %d is damaged: its SHA-1 is %x and should be %x", piece, sum, s.info.Sum(piece))
-	}
 	if err != nil {
-		s.state[piece].Store(pieceBad)
 		return err
 	}
-	s.state[piece].Store(pieceGood)
+	if sum != s.info.Sum(piece) {
+		return fmt.Errorf("piece %d is damaged: its SHA-1 is %x and should be %x", piece, sum, s.info.Sum(piece))
+	}
+	s.state[piece].CompareAndSwap(pieceUnread, pieceGood)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package seeder
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -92,7 +93,13 @@ func (t *Tracker) answer(query, remote string) ([]byte, error) {
 	if len(members) == 0 {
 		return nil, fmt.Errorf("torrent %s is not served here", a.hash)
 	}
-	peers := t.note(a, self)
+	var peers []trackerPeer
+	for _, m := range members {
+		if m.Alive && m.Holding != HoldsNone && m.Addr.Addr().Is4() && m.Addr.Port() != 0 {
+			peers = append(peers, trackerPeer{addr: m.Addr, seed: m.Holding == HoldsAll})
+		}
+	}
+	peers = append(peers, t.note(a, self)...)
 	seeds, leeches := 0, 0
 	for _, p := range peers {
 		if p.seed {
@@ -101,17 +108,6 @@ func (t *Tracker) answer(query, remote string) ([]byte, error) {
 			leeches++
 		}
 	}
-	for _, m := range members {
-		switch {
-		case !m.Alive || m.Holding == HoldsNone || !m.Addr.Addr().Is4() || m.Addr.Port() == 0:
-			continue
-		case m.Holding == HoldsAll:
-			seeds++
-		default:
-			leeches++
-		}
-		peers = append(peers, trackerPeer{addr: m.Addr, seed: m.Holding == HoldsAll, peerID: memberPeerID(m.Name)})
-	}
 	return t.encode(a, choose(a, self, peers), seeds, leeches), nil
 }
 
@@ -119,15 +115,8 @@ func (t *Tracker) answer(query, remote string) ([]byte, error) {
 type trackerPeer struct {
 	addr   netip.AddrPort
 	seed   bool
-	peerID [20]byte
-}
-
-// memberPeerID fills the field that the old, long form of an answer has for a peer's id. A member's own is not known
-// here; clients compare it with nothing but the handshake, and those that do ask for the compact form.
-func memberPeerID(name string) [20]byte {
-	var id [20]byte
-	copy(id[:], fmt.Sprintf("-SM0001-%012x", hashOf(name)>>16))
-	return id
+	peerID string // "" for a member: a client that was told a wrong one would hang up
+	rank   uint64
 }
 
 // note remembers an announcer, or forgets it if it stopped, and returns the other announcers of its torrent.
@@ -158,7 +147,7 @@ func (t *Tracker) note(a announce, self netip.AddrPort) []trackerPeer {
 	var others []trackerPeer
 	for addr, o := range of {
 		if addr != self && now.Before(o.expires) {
-			others = append(others, trackerPeer{addr: addr, seed: o.seed, peerID: o.peerID})
+			others = append(others, trackerPeer{addr: addr, seed: o.seed, peerID: string(o.peerID[:])})
 		}
 	}
 	return others
@@ -185,12 +174,22 @@ func (t *Tracker) expire(now time.Time) {
 	}
 }
 
-// choose returns at most as many peers as were asked for, never the asker, each address once: seeds for one that still
-// wants something, and only others for a seed. As in a hand-out, hashing decides who is told of whom.
+// choose returns at most as many peers as were asked for, never the asker, each address once: seeds first for one that
+// still wants something, and only others for a seed. As in a hand-out, hashing decides who is told of whom.
 func choose(a announce, self netip.AddrPort, peers []trackerPeer) []trackerPeer {
+	if a.event == "stopped" {
+		return nil
+	}
 	asker := hashOf(self.String())
-	rank := func(p trackerPeer) uint64 { return mix(asker ^ mix(hashOf(p.addr.String()))) }
-	peers = slices.DeleteFunc(peers, func(p trackerPeer) bool { return p.addr == self || a.left == 0 && p.seed })
+	seen := map[netip.AddrPort]bool{self: true}
+	peers = slices.DeleteFunc(peers, func(p trackerPeer) bool {
+		drop := seen[p.addr] || a.left == 0 && p.seed
+		seen[p.addr] = true
+		return drop
+	})
+	for i := range peers {
+		peers[i].rank = mix(asker ^ mix(hashOf(peers[i].addr.String())))
+	}
 	slices.SortFunc(peers, func(x, y trackerPeer) int {
 		if x.seed != y.seed {
 			if x.seed {
@@ -198,19 +197,9 @@ func choose(a announce, self netip.AddrPort, peers []trackerPeer) []trackerPeer 
 			}
 			return 1
 		}
-		if rx, ry := rank(x), rank(y); rx != ry {
-			if rx > ry {
-				return -1
-			}
-			return 1
-		}
-		return x.addr.Compare(y.addr)
+		return cmp.Or(cmp.Compare(y.rank, x.rank), x.addr.Compare(y.addr))
 	})
-	peers = slices.CompactFunc(peers, func(x, y trackerPeer) bool { return x.addr == y.addr })
-	if a.event == "stopped" {
-		return nil
-	}
-	return peers[:min(len(peers), max(a.numWant, 0))]
+	return peers[:min(len(peers), a.numWant)]
 }
 
 func (t *Tracker) encode(a announce, peers []trackerPeer, seeds, leeches int) []byte {
@@ -228,8 +217,8 @@ func (t *Tracker) encode(a announce, peers []trackerPeer, seeds, leeches int) []
 		b.WriteByte('l')
 		for _, p := range peers {
 			b.WriteString("d2:ip" + bencoded(p.addr.Addr().String()))
-			if !a.noPeerIDs {
-				b.WriteString("7:peer id" + bencoded(string(p.peerID[:])))
+			if p.peerID != "" && !a.noPeerIDs {
+				b.WriteString("7:peer id" + bencoded(p.peerID))
 			}
 			fmt.Fprintf(&b, "4:porti%dee", p.addr.Port())
 		}
