@@ -126,6 +126,17 @@ func (s *Store) Verify(ctx context.Context, d fleet.Digest) error {
 	return corrupt
 }
 
+// Path returns the name of d's file, for a program that cannot read through a Reader, after it has verified the file.
+func (s *Store) Path(ctx context.Context, d fleet.Digest) (string, error) {
+	if err := s.Verify(ctx, d); err != nil {
+		return "", err
+	}
+	return s.path(d), nil
+}
+
+// Dir returns the store's directory as an absolute path.
+func (s *Store) Dir() string { return s.dir }
+
 func (s *Store) path(d fleet.Digest) string     { return filepath.Join(s.dir, d.String()) }
 func (s *Store) sumsPath(d fleet.Digest) string { return s.path(d) + ".sums" }
 func (s *Store) tmp() string                    { return filepath.Join(s.dir, "tmp") }
