@@ -1,0 +1,60 @@
+package netboot
+
+import (
+	"io"
+
+	"github.com/samara-hpc/samara/fleet"
+)
+
+// bootBlobs are the blobs that machines without a certificate may fetch: every image version's kernel and initramfs.
+// They are collected once per revision, not once per request.
+type bootBlobs struct {
+	revision fleet.Revision
+	phases   map[fleet.Digest]fleet.Phase // what it is, and so which phase its arrival completes
+}
+
+// bootable returns which of the two d is, or false if no image boots with it.
+func (s *Server) bootable(st fleet.State, d fleet.Digest) (fleet.Phase, bool) {
+	b := s.blobs.Load()
+	if b == nil || b.revision != st.Revision() {
+		b = &bootBlobs{revision: st.Revision(), phases: map[fleet.Digest]fleet.Phase{}}
+		for image := range st.Images() {
+			for _, v := range image.Versions {
+				b.phases[v.Kernel.Digest] = fleet.PhaseKernel
+				b.phases[v.Initramfs.Digest] = fleet.PhaseInitramfs
+			}
+		}
+		s.blobs.Store(b)
+	}
+	p, ok := b.phases[d]
+	return p, ok
+}
+
+// missing returns the first of the version's boot blobs that this controller cannot open, and why.
+func (s *Server) missing(v fleet.ImageVersion) (fleet.Digest, error) {
+	for _, want := range []fleet.Blob{v.Kernel, v.Initramfs} {
+		b, err := s.cfg.Blob(want.Digest)
+		if err != nil {
+			return want.Digest, err
+		}
+		_ = b.Close()
+	}
+	return fleet.Digest{}, nil
+}
+
+// A body reads a blob for one response and remembers why it could not go on.
+type body struct {
+	io.ReadSeeker
+	err error
+}
+
+func newBody(b Blob) *body { return &body{ReadSeeker: io.NewSectionReader(b, 0, b.Size())} }
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadSeeker.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}

@@ -1,0 +1,107 @@
+package netboot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/netboot/ipxe"
+	"github.com/samara-hpc/samara/internal/netboot/tftp"
+)
+
+// resolve finds what TFTP and /loader serve: the loaders, and the script that newer ones look for beside themselves.
+func (s *Server) resolve(name string) (string, []byte, error) {
+	known, data, err := s.loaders.files.Resolve(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		scripts := tftp.Files{autoexecScript: ipxe.Autoexec(s.controllers(s.cfg.State()))}
+		if auto, script, autoErr := scripts.Resolve(name); autoErr == nil {
+			return auto, script, nil
+		}
+	}
+	return known, data, err
+}
+
+// transferred accounts for a TFTP request.
+func (s *Server) transferred(t tftp.Transfer) {
+	if t.Err != nil {
+		s.counters.tftpFailed.Add(1)
+		s.cfg.Logger.Debug("TFTP", "from", t.Client, "file", t.File, "err", t.Err)
+		return
+	}
+	s.counters.tftp.Add(1)
+	if mac, known := s.boots.at(s.cfg.State(), t.Client.Addr()); known && t.File != autoexecScript {
+		s.boots.sent(mac, fleet.PhaseLoader, t.File+" by TFTP")
+	}
+}
+
+// serveScript tells an iPXE what to do. Whoever asks gets a script, since a machine that is shown an HTTP error shows
+// it to nobody.
+func (s *Server) serveScript(w http.ResponseWriter, r *http.Request) {
+	mac, err := fleet.ParseMAC(r.PathValue("mac"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Method == http.MethodHead { // a boot token is minted for those that read it
+		return
+	}
+	from := addressOf(r.RemoteAddr)
+	script, id, detail := s.script(mac, from)
+	if _, err := w.Write(script); err == nil && id != "" {
+		s.boots.sent(mac, fleet.PhaseScript, detail)
+	}
+}
+
+// script returns what the machine with that MAC is to run, and, if it is its boot, the boot's id and a word on it.
+func (s *Server) script(mac fleet.MAC, from netip.Addr) (script []byte, id, detail string) {
+	state := s.cfg.State()
+	controllers := s.controllers(state)
+	plan, err := state.Plan(mac)
+	switch {
+	case errors.Is(err, fleet.ErrUnknown):
+		s.counters.unknown.Add(1)
+		now := time.Now()
+		s.cfg.Observer.Unknown(fleet.UnknownMachine{MAC: mac, First: now, Last: now, Requests: 1, From: "http " + from.String(), Firmware: "iPXE"})
+		cluster, _ := state.Cluster()
+		return ipxe.Unknown(mac, cluster.Name, controllers), "", ""
+	case err != nil:
+		return s.refuse(mac, err, controllers), "", ""
+	}
+	image := fmt.Sprintf("%s:%d", plan.Image, plan.Version.Number)
+	if blob, err := s.missing(plan.Version); err != nil {
+		err = fmt.Errorf("node %s: image %s: blob %s: %w", plan.Node.Name, image, blob.Short(), err)
+		if len(controllers) == 1 {
+			return s.refuse(mac, err, controllers), "", ""
+		}
+		controllers = append(controllers[1:], controllers[0]) // the others may hold it
+		s.complain(err)
+	}
+	id, token, err := s.cfg.Token(plan)
+	if err != nil {
+		return s.refuse(mac, fmt.Errorf("node %s: boot token: %w", plan.Node.Name, err), controllers), "", ""
+	}
+	script, err = ipxe.Boot{Plan: plan, Controllers: controllers, Pin: s.cfg.Pin, Token: token}.Script()
+	if err != nil {
+		return s.refuse(mac, err, controllers), "", ""
+	}
+	s.boots.script(mac, id, from)
+	return script, id, image
+}
+
+// refuse tells the machine, and the log, why a node cannot boot for now.
+func (s *Server) refuse(mac fleet.MAC, reason error, controllers []fleet.Controller) []byte {
+	s.complain(reason)
+	return ipxe.Refusal(mac, reason.Error(), controllers)
+}
+
+func (s *Server) complain(reason error) {
+	if s.hush.says(reason.Error(), time.Now()) {
+		s.cfg.Logger.Warn("a node cannot be booted by this controller", "err", reason)
+	}
+}
