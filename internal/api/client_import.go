@@ -17,7 +17,7 @@ import (
 // A Source is what an image is imported from: exactly one of Path and Stream is set.
 type Source struct {
 	Path   string    // absolute, of a directory or a tar file on the controller; over the Unix socket only
-	Stream io.Reader // a tar stream
+	Stream io.Reader // a tar stream; a last read of it may be under way when ImportImage has failed
 	Name   string    // what the user called it
 }
 
@@ -28,10 +28,11 @@ const maxLine = 64 << 10
 // sends. When ctx ends, the controller gives the import up.
 func (c *Client) ImportImage(ctx context.Context, image string, from Source, why string, progress func(Progress)) (fleet.ImageVersion, error) {
 	query := ChangeOptions{Why: why}.query()
-	kind, body, err := from.open(query)
+	kind, body, err := from.open(ctx, query)
 	if err != nil {
 		return fleet.ImageVersion{}, err
 	}
+	defer func() { _ = body.Close() }()
 	r, err := http.NewRequestWithContext(ctx, importImage.method, c.base+fill(importImage.pattern, []string{image})+question(query), body)
 	if err != nil {
 		return fleet.ImageVersion{}, err
@@ -65,16 +66,23 @@ func (c *Client) ImportImage(ctx context.Context, image string, from Source, why
 	return fleet.ImageVersion{}, c.lost(ctx, err)
 }
 
-// open returns the body of a request to import s, and its type.
-func (s Source) open(query url.Values) (kind string, body io.Reader, err error) {
-	if s.Stream != nil {
-		query.Set(sourceParam, s.Name)
-		// Hides Close and Len: the caller's file stays the caller's, and the body goes out in chunks.
-		return tarType, struct{ io.Reader }{s.Stream}, nil
+// open returns the body of a request to import s, and its type. A read of the body ends with ctx, or when it is closed.
+func (s Source) open(ctx context.Context, query url.Values) (kind string, body io.ReadCloser, err error) {
+	if s.Stream == nil {
+		b, err := json.Marshal(importBody{Path: s.Path, Source: s.Name})
+		if err != nil {
+			return "", nil, fmt.Errorf("encode request: %w", err)
+		}
+		return jsonType, io.NopCloser(bytes.NewReader(b)), nil
 	}
-	b, err := json.Marshal(importBody{Path: s.Path, Source: s.Name})
-	if err != nil {
-		return "", nil, fmt.Errorf("encode request: %w", err)
-	}
-	return jsonType, bytes.NewReader(b), nil
+	query.Set(sourceParam, s.Name)
+	// The transport waits for a read of the body to return, whatever happens, and a read of somebody's pipe may never.
+	// The goroutine that is left in it ends with that read.
+	r, w := io.Pipe()
+	context.AfterFunc(ctx, func() { _ = r.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		_, err := io.Copy(w, s.Stream)
+		_ = w.CloseWithError(err)
+	}()
+	return tarType, r, nil
 }

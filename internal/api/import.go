@@ -40,9 +40,6 @@ func (s *Server) importImage(w http.ResponseWriter, r *request) error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	c := http.NewResponseController(w)
-	if err := c.EnableFullDuplex(); err != nil {
-		return fmt.Errorf("answer while reading: %w", err)
-	}
 	if err := errors.Join(c.SetReadDeadline(time.Now().Add(importIdle)), c.SetWriteDeadline(time.Now().Add(importWrite))); err != nil {
 		return fmt.Errorf("set deadlines: %w", err)
 	}
@@ -50,8 +47,15 @@ func (s *Server) importImage(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	if err := c.EnableFullDuplex(); err != nil {
+		return fmt.Errorf("answer while reading: %w", err)
+	}
 	w.Header().Set("Content-Type", linesType)
+	w.Header().Set("Connection", "close") // what an import leaves of its stream is not read to the end
 	w.WriteHeader(http.StatusOK)
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("begin the answer: %w", err)
+	}
 	lines := &lineWriter{w: w, c: c, lost: cancel}
 	var p progressLine
 	told := make(chan struct{})

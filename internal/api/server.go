@@ -46,28 +46,41 @@ const (
 	headerTimeout  = 10 * time.Second
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
-	drainTimeout   = 3 * time.Second // for requests under way when a server ends
+	drainTimeout   = time.Second // for requests under way when a server ends
 )
 
-// Serve answers on l until ctx ends, then closes l, waits a little for requests under way, and cuts the rest off. l is
+// Serve answers on l until ctx ends, then closes l, waits a little for requests under way, and cuts the rest off. No
+// request is under way when it returns. l is
 // a Unix socket, as ListenSocket makes it, or hands out *tls.Conn of identity.ServerConfig; other connections are
 // refused every request. The error is nil if ctx ended.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	var conns sync.WaitGroup
 	srv := &http.Server{
 		Handler:           s.handler,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ConnContext:       withPeer,
-		BaseContext:       func(net.Listener) context.Context { return requests },
-		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),
+		ConnState: func(_ net.Conn, now http.ConnState) {
+			switch now {
+			case http.StateNew:
+				conns.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				conns.Done()
+			}
+		},
+		BaseContext: func(net.Listener) context.Context { return requests },
+		ErrorLog:    slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(l) }()
 	select {
 	case err := <-ended:
+		cancel()
+		err = errors.Join(err, srv.Close())
+		conns.Wait()
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
@@ -81,6 +94,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if serveErr := <-ended; !errors.Is(serveErr, http.ErrServerClosed) {
 		err = errors.Join(err, serveErr)
 	}
+	conns.Wait()
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("stop serving %s: %w", l.Addr(), err)
 	}

@@ -1,0 +1,230 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/identity"
+)
+
+// whoMay is the table of permissions, written down a second time: a change of one must be a change of both.
+var whoMay = map[string]string{
+	"GET /v1/status":                    "admins",
+	"GET /v1/cluster":                   "admins",
+	"PATCH /v1/cluster":                 "admins",
+	"GET /v1/nodes":                     "admins",
+	"GET /v1/nodes/{node}":              "admins",
+	"GET /v1/nodes/{node}/boots":        "admins",
+	"POST /v1/nodes":                    "admins",
+	"PATCH /v1/nodes":                   "admins",
+	"POST /v1/nodes/delete":             "admins",
+	"GET /v1/unknown":                   "admins",
+	"GET /v1/images":                    "admins",
+	"GET /v1/images/{image}":            "admins",
+	"GET /v1/images/{image}/torrent":    "admins",
+	"POST /v1/images/{image}/import":    "admins",
+	"DELETE /v1/images/{image}":         "admins",
+	"GET /v1/networks":                  "admins",
+	"GET /v1/networks/{network}":        "admins",
+	"POST /v1/networks":                 "admins",
+	"PUT /v1/networks/{network}":        "admins",
+	"DELETE /v1/networks/{network}":     "admins",
+	"POST " + fleet.AgentEnrollPath:     "anyone",
+	"POST " + fleet.AgentRenewPath:      "nodes",
+	"POST " + fleet.AgentReportPath:     "nodes",
+	"POST " + fleet.AgentSwarmPath:      "nodes",
+	"DELETE /v1/cluster":                "admins", // not in the table: refused like a route for admins
+	"GET /v1/images/debian/no-such":     "admins",
+	"POST " + "/v1/agent/no-such-thing": "admins",
+}
+
+func TestEveryRouteHasAPermission(t *testing.T) {
+	seen := map[string]bool{}
+	for _, r := range New(Config{}).routes() {
+		name := r.method + " " + r.pattern
+		if seen[name] {
+			t.Errorf("%s is bound twice", name)
+		}
+		seen[name] = true
+		if r.allow == nobody {
+			t.Errorf("%s has no permission", name)
+		}
+		if whoMay[name] == "" {
+			t.Errorf("%s has no row in the test's table of permissions", name)
+		}
+		if r.limit == 0 || r.limit == unlimited && r.response != reflect.TypeFor[importLine]() {
+			t.Errorf("%s has no limit on its body", name)
+		}
+		if r.request == nil || r.response == nil || r.serve == nil {
+			t.Errorf("%s lacks a request, a response or a handler", name)
+		}
+	}
+}
+
+func TestRoles(t *testing.T) {
+	rig := newRig(t)
+	roles := map[string]struct {
+		client *Client
+		may    []string
+		denied int
+	}{
+		"root on the socket": {rig.local(t), []string{"anyone", "admins"}, http.StatusForbidden},
+		"an admin":           {rig.remote(t, identity.Subject{Role: identity.RoleAdmin, Name: "eve"}), []string{"anyone", "admins"}, http.StatusForbidden},
+		"a controller":       {rig.remote(t, identity.Subject{Role: identity.RoleController, Name: "head2"}), []string{"anyone", "admins"}, http.StatusForbidden},
+		"a node":             {rig.remote(t, identity.Subject{Role: identity.RoleNode, Name: "n1"}), []string{"anyone", "nodes"}, http.StatusForbidden},
+		"a stranger":         {rig.remote(t, identity.Subject{}), []string{"anyone"}, http.StatusUnauthorized},
+		"an unknown role":    {rig.remote(t, identity.Subject{Role: "king", Name: "n1"}), nil, http.StatusUnauthorized},
+	}
+	for who, role := range roles {
+		for route, needs := range whoMay {
+			status := visit(t, role.client, route)
+			admitted := false
+			for _, m := range role.may {
+				admitted = admitted || m == needs
+			}
+			if got := status != http.StatusForbidden && status != http.StatusUnauthorized; got != admitted {
+				t.Errorf("%s, %s: status %d, admitted %t, want %t", who, route, status, got, admitted)
+			}
+			if !admitted && status != role.denied {
+				t.Errorf("%s, %s: status %d, want %d", who, route, status, role.denied)
+			}
+		}
+	}
+}
+
+// visit asks for a route with a body that no handler takes, and returns the answer's status.
+func visit(t *testing.T, c *Client, route string) int {
+	t.Helper()
+	method, pattern, _ := strings.Cut(route, " ")
+	path := strings.NewReplacer("{node}", "n1", "{image}", "no-such", "{network}", "no-such").Replace(pattern)
+	r, err := http.NewRequestWithContext(t.Context(), method, c.base+path, strings.NewReader("no JSON"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		t.Fatalf("%s: %v", route, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rev, err := strconv.Atoi(resp.Header.Get(RevisionHeader)); err != nil || rev < 3 {
+		t.Errorf("%s: %s %q, want a number from 3", route, RevisionHeader, resp.Header.Get(RevisionHeader))
+	}
+	if !json.Valid(body) || resp.Header.Get("Content-Type") != jsonType {
+		t.Errorf("%s: %d %s %q, want JSON", route, resp.StatusCode, resp.Header.Get("Content-Type"), body)
+	}
+	return resp.StatusCode
+}
+
+func TestSocketObeysOneUser(t *testing.T) {
+	rig := newRig(t, func(c *Config) { c.User++ })
+	_, err := rig.local(t).Status(t.Context())
+	if !errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), "run it as root") {
+		t.Errorf("Status over a socket that obeys another user: %v, want ErrForbidden and a cure", err)
+	}
+}
+
+func TestForeignCertificatesAreRefused(t *testing.T) {
+	ours, other := newRig(t), newRig(t)
+	foreign := ours.issue(t, other.authority, identity.Subject{Role: identity.RoleAdmin, Name: "eve"})
+	c := NewClient(ours.address, ours.pin, certificateOf(foreign))
+	t.Cleanup(c.Close)
+	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("Status with another cluster's certificate: %v, want a failed handshake", err)
+	}
+	c = NewClient(ours.address, other.pin, certificateOf(foreign))
+	t.Cleanup(c.Close)
+	if _, err := c.Status(t.Context()); !errors.Is(err, identity.ErrNotTrusted) {
+		t.Errorf("Status of another cluster's controller: %v, want ErrNotTrusted", err)
+	}
+}
+
+func TestACertificateExpiresOnAnOpenConnection(t *testing.T) {
+	var late time.Duration
+	rig := newRig(t, func(c *Config) { c.Now = func() time.Time { return time.Now().Add(late) } })
+	c := rig.remote(t, identity.Subject{Role: identity.RoleAdmin, Name: "eve"})
+	if _, err := c.Status(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	late = 2 * time.Hour // requests are answered one after another, so that this is no race
+	if _, err := c.Status(t.Context()); !errors.Is(err, identity.ErrNotTrusted) {
+		t.Errorf("Status after the certificate's end: %v, want ErrNotTrusted", err)
+	}
+}
+
+func TestANodeSpeaksForItselfAlone(t *testing.T) {
+	rig := newRig(t)
+	node := rig.remote(t, identity.Subject{Role: identity.RoleNode, Name: "n1"})
+	if _, err := call(t.Context(), node, agentReport, fleet.Report{BootID: "b"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := call(t.Context(), node, agentSwarm, fleet.Report{BootID: "b"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := call(t.Context(), node, agentRenew, fleet.RenewRequest{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	stranger := rig.remote(t, identity.Subject{})
+	if _, err := call(t.Context(), stranger, agentEnroll, fleet.EnrollRequest{Token: "good"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := call(t.Context(), stranger, agentEnroll, fleet.EnrollRequest{Token: "bad"}, nil); !errors.Is(err, identity.ErrToken) {
+		t.Errorf("enroll with a bad token: %v, want ErrToken", err)
+	}
+	if got, want := strings.Join(rig.told, ", "), "report n1, swarm n1, renew n1, enroll 127.0.0.1"; got != want {
+		t.Errorf("agents said %q, want %q", got, want)
+	}
+	propose(t, rig.memory, fleet.DeleteNodes{Names: []string{"n1"}})
+	if _, err := call(t.Context(), node, agentReport, fleet.Report{BootID: "b"}, nil); !errors.Is(err, fleet.ErrNotFound) {
+		t.Errorf("report of a deleted node: %v, want ErrNotFound", err)
+	}
+}
+
+// TestNoAnswerHoldsASecret walks the routes that answer without being asked to change anything.
+func TestNoAnswerHoldsASecret(t *testing.T) {
+	rig := newRig(t)
+	encoded, err := json.Marshal(fleet.Secret(canary))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := rig.local(t)
+	walked := 0
+	for _, r := range New(Config{}).routes() {
+		if r.method != http.MethodGet {
+			continue
+		}
+		path := strings.NewReplacer("{node}", "n1", "{image}", "debian", "{network}", "boot").Replace(r.pattern)
+		resp, err := c.http.Get(c.base + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err := errors.Join(err, resp.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode != http.StatusOK || len(body) == 0 {
+			t.Errorf("GET %s: %s %q", path, resp.Status, body)
+		}
+		for _, secret := range [][]byte{[]byte(canary), bytes.Trim(encoded, `"`), []byte("PRIVATE KEY")} {
+			if bytes.Contains(body, secret) {
+				t.Errorf("GET %s tells a secret: %s", path, body)
+			}
+		}
+		walked++
+	}
+	if walked < 10 {
+		t.Errorf("walked %d routes, want all of them", walked)
+	}
+}

@@ -1,0 +1,284 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/identity"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// memory is every backend of a controller, with a real state and nothing behind it.
+type memory struct {
+	mu      sync.Mutex
+	state   fleet.State
+	entries []fleet.Entry
+	latest  map[string]fleet.Boot
+	told    []string // what agents said, as "verb node"
+	refuse  error    // what Propose answers, if set
+	imports func(context.Context, ImportRequest, func(Progress)) (fleet.ImageVersion, error)
+}
+
+func (m *memory) State() fleet.State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state
+}
+
+func (m *memory) Propose(_ context.Context, e fleet.Entry) (fleet.Revision, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.refuse != nil {
+		return 0, m.refuse
+	}
+	// As a log does: what cannot be encoded cannot be proposed.
+	b, err := fleet.EncodeEntry(e)
+	if err != nil {
+		return 0, err
+	}
+	decoded, err := fleet.DecodeEntry(b)
+	if err != nil {
+		return 0, err
+	}
+	next, err := m.state.Apply(decoded, m.state.Revision()+1)
+	m.state = next
+	if err != nil {
+		return 0, err
+	}
+	m.entries = append(m.entries, e)
+	return next.Revision(), nil
+}
+
+func (m *memory) last(t *testing.T) fleet.Entry {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.entries) == 0 {
+		t.Fatal("nothing was proposed")
+	}
+	return m.entries[len(m.entries)-1]
+}
+
+func (m *memory) Import(ctx context.Context, r ImportRequest, progress func(Progress)) (fleet.ImageVersion, error) {
+	return m.imports(ctx, r, progress)
+}
+
+func (m *memory) Torrent(_ context.Context, ref fleet.ImageRef) ([]byte, error) {
+	return []byte("d4:infod4:name" + fmt.Sprint(len(ref.Name)) + ":" + ref.Name + "ee"), nil
+}
+
+func (m *memory) Unknown() []fleet.UnknownMachine { return nil }
+
+func (m *memory) Boots(node string) []fleet.Boot {
+	if b, ok := m.latest[node]; ok {
+		return []fleet.Boot{b}
+	}
+	return nil
+}
+
+func (m *memory) Latest() map[string]fleet.Boot { return m.latest }
+
+func (m *memory) tell(verb, node string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.told = append(m.told, verb+" "+node)
+}
+
+func (m *memory) Enroll(_ context.Context, remote netip.AddrPort, r fleet.EnrollRequest) (fleet.EnrollAnswer, error) {
+	if r.Token != "good" {
+		return fleet.EnrollAnswer{}, fmt.Errorf("%w: malformed", identity.ErrToken)
+	}
+	m.tell("enroll", remote.Addr().String())
+	return fleet.EnrollAnswer{Certificate: []byte("cert")}, nil
+}
+
+func (m *memory) Renew(_ context.Context, node string, _ fleet.RenewRequest) (fleet.RenewAnswer, error) {
+	m.tell("renew", node)
+	return fleet.RenewAnswer{}, nil
+}
+
+func (m *memory) Report(_ context.Context, node string, _ netip.AddrPort, _ fleet.Report) error {
+	m.tell("report", node)
+	return nil
+}
+
+func (m *memory) Swarm(_ context.Context, node string, _ netip.AddrPort, _ fleet.Report) (fleet.SwarmAnswer, error) {
+	m.tell("swarm", node)
+	return fleet.SwarmAnswer{Interval: time.Second}, nil
+}
+
+func (m *memory) Status(context.Context) Status {
+	return Status{ID: "head", Leader: "head", Quorum: true}
+}
+
+// rig is a server over a Unix socket and over TLS, with the authority that it believes.
+type rig struct {
+	*memory
+	server    *Server
+	authority *identity.Authority
+	pin       string
+	socket    string
+	address   string
+}
+
+const canary = "canary-that-must-not-be-seen-012" // 32 bytes, as keys have
+
+func blob(b byte) fleet.Blob { return fleet.Blob{Digest: fleet.Digest{b}, Size: int64(b) * 1000} }
+
+// newRig serves a cluster with network boot, image debian:1 and node n1 at 10.1.0.11.
+func newRig(t *testing.T, edit ...func(*Config)) *rig {
+	t.Helper()
+	ca, caKey, err := identity.NewAuthority("test", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := identity.ParseAuthority(ca, caKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pin, err := identity.Pin(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &memory{latest: map[string]fleet.Boot{}}
+	secret := fleet.Secret(canary)
+	propose(t, m,
+		fleet.InitCluster{
+			Cluster: fleet.Cluster{Name: "test", ID: "42", CA: ca, CAKey: secret, MeshKey: secret, TokenKey: secret, IDKey: secret,
+				Controllers: []fleet.Controller{{ID: "head", Address: netip.MustParseAddr("10.1.0.1"), Ports: fleet.DefaultPorts}}},
+			Networks: []fleet.Network{{Name: "boot", Subnet: netip.MustParsePrefix("10.1.0.0/24"), DHCP: fleet.DHCPFull}},
+		},
+		fleet.AddImageVersion{Image: "debian", Version: fleet.ImageVersion{Root: blob(1), Torrent: blob(2), Kernel: blob(3), Initramfs: blob(4), Arch: "amd64"}},
+		fleet.AddNodes{Nodes: []fleet.Node{{Name: "n1", Interfaces: []fleet.Interface{{Name: "default", MAC: fleet.MAC{2, 0, 0, 0, 0, 1}, IP: netip.MustParseAddr("10.1.0.11")}}}}},
+	)
+	c := Config{Store: m, Images: m, Observer: m, Agents: m, Health: m, Logger: slog.New(slog.DiscardHandler), User: uint32(os.Getuid())}
+	for _, e := range edit {
+		e(&c)
+	}
+	r := &rig{memory: m, authority: authority, pin: pin, socket: socketPath(t)}
+	certificate := r.issue(t, authority, identity.Subject{Role: identity.RoleController, Name: "head"})
+	config, err := identity.ServerConfig(ca, func() (*tls.Certificate, error) { return certificate, nil }, []string{"http/1.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix, err := ListenSocket(r.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.address = tcp.Addr().String()
+	r.server = New(c)
+	serve(t, r.server, unix, tls.NewListener(tcp, config))
+	return r
+}
+
+// serve runs s on listeners until the test ends.
+func serve(t *testing.T, s *Server, listeners ...net.Listener) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { ended <- s.Serve(ctx, l) }()
+	}
+	t.Cleanup(func() {
+		cancel()
+		for range listeners {
+			if err := <-ended; err != nil {
+				t.Errorf("Serve: %v", err)
+			}
+		}
+	})
+}
+
+func propose(t *testing.T, m *memory, commands ...fleet.Command) {
+	t.Helper()
+	for _, c := range commands {
+		if _, err := m.Propose(t.Context(), fleet.Entry{Command: c, At: time.Now(), Who: "test"}); err != nil {
+			t.Fatalf("%s: %v", c.Kind(), err)
+		}
+	}
+}
+
+// socketPath returns a path that is short enough for a Unix socket (unix(7): 108 bytes), wherever tests have their files.
+func socketPath(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "samara")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return filepath.Join(dir, "s")
+}
+
+func (r *rig) issue(t *testing.T, by *identity.Authority, who identity.Subject) *tls.Certificate {
+	t.Helper()
+	key, keyPEM, err := identity.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, err := by.Issue(who, key.Public(), []netip.Addr{netip.MustParseAddr("127.0.0.1")}, time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(chain, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &pair
+}
+
+// local returns a client over the Unix socket.
+func (r *rig) local(t *testing.T) *Client {
+	t.Helper()
+	c := NewSocketClient(r.socket)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// remote returns a client over TLS, as who says; the zero Subject shows no certificate.
+func (r *rig) remote(t *testing.T, who identity.Subject) *Client {
+	t.Helper()
+	var certificate func() (*tls.Certificate, error)
+	if who != (identity.Subject{}) {
+		pair := r.issue(t, r.authority, who)
+		certificate = func() (*tls.Certificate, error) { return pair, nil }
+	}
+	c := NewClient(r.address, r.pin, certificate)
+	t.Cleanup(c.Close)
+	return c
+}
+
+func drain(r io.Reader) (int, error) {
+	n, err := io.Copy(io.Discard, r)
+	return int(n), err
+}
+
+func nodeNamed(nodes []NodeView, name string) bool {
+	return slices.ContainsFunc(nodes, func(n NodeView) bool { return n.Name == name })
+}
+
+func certificateOf(c *tls.Certificate) func() (*tls.Certificate, error) {
+	return func() (*tls.Certificate, error) { return c, nil }
+}
