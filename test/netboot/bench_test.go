@@ -1,0 +1,268 @@
+package netboot_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/netboot"
+)
+
+// patience is how long a test waits for what must happen on a machine that is busy with other things.
+const patience = 30 * time.Second
+
+// need fails the test, rather than skip it, where a program is missing.
+func need(t *testing.T, program, debian string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		t.Fatalf("%s is missing: apt-get install %s", program, debian)
+	}
+}
+
+// command runs a program to its end and returns what it wrote.
+func command(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := try(t, name, args...)
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func try(t *testing.T, name string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// A bench is a server in a namespace with a bridge that clients are plugged into.
+type bench struct {
+	t       *testing.T
+	name    string // of the server's namespace, and the beginning of the clients'
+	clients int
+
+	stdin io.Closer
+	done  chan struct{} // closed when the server's output has ended
+	mu    sync.Mutex
+	lines []string
+	news  chan struct{}
+}
+
+// newBench starts a server, to be stopped and removed with the test.
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Fatal("network namespaces need root: run the tests with make test, or with go test -exec sudo")
+	}
+	need(t, "ip", "iproute2")
+	b := &bench{t: t, name: fmt.Sprintf("samara-nb-%d", os.Getpid()), done: make(chan struct{}), news: make(chan struct{}, 1)}
+	b.addNamespace(b.name)
+	b.ip(b.name, "link add br0 type bridge stp_state 0 forward_delay 0")
+	b.ip(b.name, "link set lo up")
+	b.ip(b.name, "link set br0 up")
+	b.ip(b.name, "address add %s/24 dev br0", serverAddress)
+	b.ip(b.name, "address add 10.79.0.1/24 dev br0")
+	b.ip(b.name, "route add 10.78.0.0/24 via %s", relayAddress)
+	b.start()
+	return b
+}
+
+func (b *bench) addNamespace(name string) {
+	b.t.Helper()
+	command(b.t, "ip", "netns", "add", name)
+	b.t.Cleanup(func() { command(b.t, "ip", "netns", "delete", name) })
+}
+
+func (b *bench) ip(namespace, format string, args ...any) {
+	b.t.Helper()
+	command(b.t, "ip", append([]string{"-n", namespace}, strings.Fields(fmt.Sprintf(format, args...))...)...)
+}
+
+// start runs this binary again as the server.
+func (b *bench) start() {
+	b.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	cmd := exec.Command("ip", "netns", "exec", b.name, self)
+	cmd.Env = append(os.Environ(), serverMode+"=1")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if b.stdin, err = cmd.StdinPipe(); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	go func() {
+		for s := bufio.NewScanner(stdout); s.Scan(); {
+			b.mu.Lock()
+			b.lines = append(b.lines, s.Text())
+			b.mu.Unlock()
+			select {
+			case b.news <- struct{}{}:
+			default:
+			}
+		}
+		close(b.done)
+	}()
+	b.t.Cleanup(func() {
+		_ = b.stdin.Close()
+		select {
+		case <-b.done:
+		case <-time.After(patience):
+			_ = cmd.Process.Kill()
+			b.t.Error("the server did not stop")
+		}
+		if err := cmd.Wait(); err != nil {
+			b.t.Errorf("server: %v\n%s", err, stderr.String())
+		}
+	})
+	b.await("ready")
+}
+
+// stop ends the server and returns what it counted.
+func (b *bench) stop() netboot.Counters {
+	b.t.Helper()
+	_ = b.stdin.Close()
+	line := b.await("counters ")
+	var c netboot.Counters
+	if err := json.Unmarshal([]byte(strings.TrimPrefix(line, "counters ")), &c); err != nil {
+		b.t.Fatal(err)
+	}
+	return c
+}
+
+// await waits until the server has said a line that begins with prefix, and returns it.
+func (b *bench) await(prefix string) string {
+	b.t.Helper()
+	deadline := time.After(patience)
+	for {
+		lines := b.said()
+		for _, l := range lines {
+			if strings.HasPrefix(l, prefix) {
+				return l
+			}
+		}
+		select {
+		case <-b.news:
+		case <-b.done:
+			if len(b.said()) == len(lines) {
+				b.t.Fatalf("the server ended without %q; it said:\n%s", prefix, strings.Join(lines, "\n"))
+			}
+		case <-deadline:
+			b.t.Fatalf("the server did not say %q; it said:\n%s", prefix, strings.Join(lines, "\n"))
+		}
+	}
+}
+
+func (b *bench) said() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]string(nil), b.lines...)
+}
+
+// A host is a client's namespace with one interface, eth0, on the bridge.
+type host struct {
+	b    *bench
+	name string
+	mac  fleet.MAC
+	dir  string
+}
+
+// plug adds a host with that MAC and those addresses.
+func (b *bench) plug(mac fleet.MAC, addresses ...string) *host {
+	b.t.Helper()
+	b.clients++
+	h := &host{b: b, name: fmt.Sprintf("%s-%d", b.name, b.clients), mac: mac, dir: b.t.TempDir()}
+	b.addNamespace(h.name)
+	port := fmt.Sprintf("port%d", b.clients)
+	b.ip(b.name, "link add %s type veth peer name eth0 address %s netns %s", port, mac, h.name)
+	b.ip(b.name, "link set %s master br0 up", port)
+	b.ip(h.name, "link set lo up")
+	b.ip(h.name, "link set eth0 up")
+	for _, a := range addresses {
+		b.ip(h.name, "address add %s dev eth0", a)
+	}
+	return h
+}
+
+// run runs a program on the host.
+func (h *host) run(name string, args ...string) string {
+	h.b.t.Helper()
+	return command(h.b.t, "ip", append([]string{"netns", "exec", h.name, name}, args...)...)
+}
+
+func (h *host) try(name string, args ...string) (string, error) {
+	h.b.t.Helper()
+	return try(h.b.t, "ip", append([]string{"netns", "exec", h.name, name}, args...)...)
+}
+
+// path names a file of the host's own.
+func (h *host) path(name string) string { return filepath.Join(h.dir, name) }
+
+// recorder returns a script for a DHCP client that records its environment.
+func (h *host) recorder(to string) string {
+	h.b.t.Helper()
+	script := h.path("record")
+	text := "#!/bin/sh\n{ echo \"event=$1\"; env; echo; } >> " + h.path(to) + "\n"
+	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
+		h.b.t.Fatal(err)
+	}
+	return script
+}
+
+// read returns a file of the host's own.
+func (h *host) read(name string) string {
+	h.b.t.Helper()
+	b, err := os.ReadFile(h.path(name))
+	if err != nil {
+		h.b.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// inside calls f on a thread in the host's namespace. Sockets that f opens stay in it.
+func (h *host) inside(f func() error) {
+	h.b.t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		done <- func() error {
+			ns, err := os.Open(filepath.Join("/run/netns", h.name))
+			if err != nil {
+				return err
+			}
+			defer ns.Close()
+			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+				return fmt.Errorf("enter namespace %s: %w", h.name, err)
+			}
+			return f()
+		}()
+	}()
+	if err := <-done; err != nil {
+		h.b.t.Fatal(err)
+	}
+}

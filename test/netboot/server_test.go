@@ -1,0 +1,162 @@
+package netboot_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"sync"
+
+	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/netboot"
+)
+
+// The fleet that the server serves. Networks boot and lab are on the bridge, far is behind a relay agent.
+var (
+	serverAddress = netip.MustParseAddr("10.77.0.1")
+	relayAddress  = netip.MustParseAddr("10.77.0.250") // on the bridge
+	farGateway    = netip.MustParseAddr("10.78.0.254") // of the same machine, where the far clients are
+
+	diskless = fleet.MAC{0x52, 0x54, 0, 0x77, 0, 1}    // n1, 10.77.0.11, image debian
+	blank    = fleet.MAC{0x52, 0x54, 0, 0x77, 0, 2}    // n2, 10.77.0.12, no image
+	lab      = fleet.MAC{0x52, 0x54, 0, 0x77, 0, 3}    // n3, 10.79.0.13, where another server gives addresses
+	far      = fleet.MAC{0x52, 0x54, 0, 0x78, 0, 0}    // f0; the following ones are f1, f2, …
+	alien    = fleet.MAC{0x52, 0x54, 0, 0x77, 0, 0xee} // nobody's
+)
+
+const (
+	farNodes    = 200
+	labAddress  = "10.79.0.13"
+	bootPort    = 7601
+	serverToken = "test-boot-token"
+)
+
+func farMAC(i int) fleet.MAC { m := far; m[5] = byte(i); return m }
+
+// payload is a blob's content, the same in both processes.
+func payload(seed byte, size int) []byte {
+	b := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b)
+	return b
+}
+
+const (
+	kernelSeed, kernelSize       = 3, 3<<20 + 17
+	initramfsSeed, initramfsSize = 4, 5<<20 + 1
+)
+
+func blobOf(seed byte, size int) fleet.Blob {
+	return fleet.Blob{Digest: fleet.Digest{seed}, Size: int64(size)}
+}
+
+func state() (fleet.State, error) {
+	key := fleet.Secret(bytes.Repeat([]byte{7}, 32))
+	network := func(name, subnet string, mode fleet.DHCPMode) fleet.Network {
+		return fleet.Network{Name: name, Subnet: netip.MustParsePrefix(subnet), DHCP: mode}
+	}
+	full := network("boot", "10.77.0.0/24", fleet.DHCPFull)
+	full.Gateway, full.DNS, full.Domain = netip.MustParseAddr("10.77.0.254"), []netip.Addr{netip.MustParseAddr("10.77.0.53")}, "cluster.example"
+	node := func(name string, mac fleet.MAC, ip, image string) fleet.Node {
+		return fleet.Node{
+			Name: name, Image: fleet.ImageRef{Name: image},
+			Interfaces: []fleet.Interface{{Name: "default", MAC: mac, IP: netip.MustParseAddr(ip)}},
+		}
+	}
+	nodes := []fleet.Node{node("n1", diskless, "10.77.0.11", "debian"), node("n2", blank, "10.77.0.12", ""), node("n3", lab, labAddress, "debian")}
+	for i := range farNodes {
+		nodes = append(nodes, node(fmt.Sprintf("f%d", i), farMAC(i), fmt.Sprintf("10.78.0.%d", i+1), "debian"))
+	}
+	var s fleet.State
+	for rev, c := range []fleet.Command{
+		fleet.InitCluster{
+			Cluster: fleet.Cluster{
+				Name: "wire", ID: "id", CA: []byte("ca"), CAKey: key, MeshKey: key, TokenKey: key, IDKey: key,
+				Controllers: []fleet.Controller{self()},
+			},
+			Networks: []fleet.Network{full, network("lab", "10.79.0.0/24", fleet.DHCPProxy), network("far", "10.78.0.0/24", fleet.DHCPFull)},
+		},
+		fleet.AddImageVersion{Image: "debian", Version: fleet.ImageVersion{
+			Root: blobOf(1, 1), Torrent: blobOf(2, 1), Kernel: blobOf(kernelSeed, kernelSize), Initramfs: blobOf(initramfsSeed, initramfsSize),
+			Arch: "amd64", KernelRelease: "6.1.0",
+		}},
+		fleet.AddNodes{Nodes: nodes},
+	} {
+		var err error
+		if s, err = s.Apply(fleet.Entry{Command: c}, fleet.Revision(rev+1)); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+func self() fleet.Controller {
+	return fleet.Controller{ID: "c1", Address: serverAddress, Ports: fleet.DefaultPorts}
+}
+
+type memoryBlob struct{ *bytes.Reader }
+
+func (memoryBlob) Close() error { return nil }
+
+// A reporter writes what the server observes, one line each.
+type reporter struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (r *reporter) say(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintf(r.to, format+"\n", args...)
+}
+
+func (r *reporter) Phase(mac fleet.MAC, id string, p fleet.Phase, detail string) {
+	r.say("phase %s [%s] %s: %s", mac, id, p, detail)
+}
+
+func (r *reporter) Unknown(m fleet.UnknownMachine) {
+	r.say("unknown %s from %s relay %s class %q firmware %q", m.MAC, m.From, m.Relay, m.VendorClass, m.Firmware)
+}
+
+// serve is the server's process: it says "ready", serves until its input ends, and says what it counted.
+func serve(in io.Reader, out io.Writer) error {
+	s, err := state()
+	if err != nil {
+		return err
+	}
+	r := &reporter{to: out}
+	server, err := netboot.Open(netboot.Config{
+		State: func() fleet.State { return s },
+		Self:  self(),
+		Pin:   strings.Repeat("ab", 32),
+		Token: func(fleet.BootPlan) (string, string, error) { return "boot-id", serverToken, nil },
+		Blob: func(d fleet.Digest) (netboot.Blob, error) {
+			switch d[0] {
+			case kernelSeed:
+				return memoryBlob{bytes.NewReader(payload(kernelSeed, kernelSize))}, nil
+			case initramfsSeed:
+				return memoryBlob{bytes.NewReader(payload(initramfsSeed, initramfsSize))}, nil
+			}
+			return nil, fs.ErrNotExist
+		},
+		Observer: r,
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, in) // ends with the test's process, however that ends
+		cancel()
+	}()
+	r.say("ready")
+	err = server.Run(ctx)
+	counts, _ := json.Marshal(server.Counters())
+	r.say("counters %s", counts)
+	return err
+}
