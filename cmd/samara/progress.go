@@ -33,6 +33,12 @@ func newProgress(w io.Writer, redraw bool) *progress {
 // show prints p if it is time to, or if it begins a step.
 func (s *progress) show(p api.Progress) {
 	now := s.now()
+	if p.Warning != "" {
+		s.end()
+		s.step = "" // what comes next begins a line
+		_, _ = fmt.Fprintf(s.w, "warning: %s\n", printable(p.Warning))
+		return
+	}
 	if p.Step == "" {
 		return // a sign of life before the first step
 	}

@@ -135,26 +135,39 @@ func (r *idleReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A progressLine holds the newest progress of an import until it is told.
+// A progressLine holds what is to be told of an import: its newest progress, and every warning.
 type progressLine struct {
-	mu    sync.Mutex
-	last  Progress
-	fresh bool
+	mu       sync.Mutex
+	last     Progress
+	fresh    bool
+	warnings []Progress
 }
+
+// maxWarnings bounds the warnings that wait to be told.
+const maxWarnings = 1000
 
 func (p *progressLine) set(now Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.last, p.fresh = now, true
+	switch {
+	case now.Warning == "":
+		p.last, p.fresh = now, true
+	case len(p.warnings) < maxWarnings:
+		p.warnings = append(p.warnings, now)
+	}
 }
 
-// take returns the newest progress and whether it has not been taken before.
-func (p *progressLine) take() (Progress, bool) {
+// take returns what has not been taken before; with again, at least the last progress.
+func (p *progressLine) take(again bool) []Progress {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fresh := p.fresh
+	out := p.warnings
+	p.warnings = nil
+	if p.fresh || again && len(out) == 0 {
+		out = append(out, p.last)
+	}
 	p.fresh = false
-	return p.last, fresh
+	return out
 }
 
 // tell writes progress as it changes, and otherwise a heartbeat, until done is closed.
@@ -162,15 +175,14 @@ func (p *progressLine) tell(lines *lineWriter, done <-chan struct{}) {
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
 	silent := time.Duration(0)
-	for {
+	for ended := false; !ended; {
 		select {
 		case <-done:
-			return
+			ended = true
 		case <-tick.C:
 		}
 		silent += progressEvery
-		now, fresh := p.take()
-		if fresh || silent >= heartbeatEvery {
+		for _, now := range p.take(silent >= heartbeatEvery) {
 			lines.write(importLine{Progress: &now})
 			silent = 0
 		}

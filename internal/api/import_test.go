@@ -91,6 +91,31 @@ func TestImportOfAPath(t *testing.T) {
 	}
 }
 
+func TestImportTellsEveryWarning(t *testing.T) {
+	rig := newRig(t)
+	rig.imports = func(_ context.Context, _ ImportRequest, progress func(Progress)) (fleet.ImageVersion, error) {
+		for i := range 3 {
+			progress(Progress{Step: "read", Done: int64(i)})
+			progress(Progress{Warning: fmt.Sprint("no ", i)})
+		}
+		return fleet.ImageVersion{Number: 1}, nil
+	}
+	var told []string
+	last := Progress{}
+	if _, err := rig.local(t).ImportImage(t.Context(), "noble", Source{Path: "/x"}, "", func(p Progress) {
+		if p.Warning != "" {
+			told = append(told, p.Warning)
+			return
+		}
+		last = p
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(told, ", "); got != "no 0, no 1, no 2" || last.Done != 2 {
+		t.Errorf("told %q and %+v; want every warning and the last progress", got, last)
+	}
+}
+
 func TestImportThatFails(t *testing.T) {
 	rig := newRig(t)
 	rig.imports = func(_ context.Context, r ImportRequest, _ func(Progress)) (fleet.ImageVersion, error) {

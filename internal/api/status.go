@@ -50,9 +50,10 @@ type Problem struct {
 	Cure string `json:"cure"` // a command to type or a thing to do
 }
 
-// Progress is how far an import has come.
+// Progress is how far an import has come, or a warning.
 type Progress struct {
-	Step  string `json:"step"`            // such as "read" or "squashfs", in the importer's words
-	Done  int64  `json:"done"`            // bytes
-	Total int64  `json:"total,omitempty"` // bytes; 0 if not known
+	Step    string `json:"step,omitempty"`    // such as "read" or "squashfs", in the importer's words
+	Done    int64  `json:"done,omitempty"`    // bytes
+	Total   int64  `json:"total,omitempty"`   // bytes; 0 if not known
+	Warning string `json:"warning,omitempty"` // what a person should know of the image; the other fields are then 0
 }
