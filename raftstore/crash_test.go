@@ -137,7 +137,7 @@ func TestStoreKeepsWhatItAcknowledgedWhenKilled(t *testing.T) {
 		}
 		s.stop(t)
 		// A write may have been committed without its acknowledgement being read, so the state can be ahead.
-		if got, want := replay(t, dir).Hash(), s.State().Hash(); got != want {
+		if got, want := replayDir(t, dir).Hash(), s.State().Hash(); got != want {
 			t.Fatalf("round %d: replay of the log gives the state %s, want %s", round, got, want)
 		}
 	}
@@ -146,8 +146,8 @@ func TestStoreKeepsWhatItAcknowledgedWhenKilled(t *testing.T) {
 	}
 }
 
-// replay computes the state from what is on disk in dir, apart from the code that runs in a store.
-func replay(t *testing.T, dir string) fleet.State {
+// replayDir computes the state from what is on disk in dir, apart from the code that runs in a store.
+func replayDir(t *testing.T, dir string) fleet.State {
 	t.Helper()
 	files, err := raft.NewFileSnapshotStoreWithLogger(dir, keepSnapshots, hclog.NewNullLogger())
 	if err != nil {

@@ -1,6 +1,7 @@
 package raftstore
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
@@ -15,7 +16,11 @@ import (
 type machine struct {
 	state   atomic.Pointer[fleet.State] // never nil
 	changed signal                      // fires after state was replaced
+	applied atomic.Uint64               // index of the last entry in state, or of one before it
 	end     *latch
+
+	replayed fleet.Revision // entries up to there were applied when the store was opened; Raft brings them again
+	seen     fleet.Revision // of the last entry that Raft brought
 }
 
 var _ raft.BatchingFSM = (*machine)(nil)
@@ -24,6 +29,13 @@ func newMachine(end *latch) *machine {
 	m := &machine{end: end}
 	m.state.Store(new(fleet.State))
 	return m
+}
+
+// load starts from a state that is read from disk.
+func (m *machine) load(s fleet.State) {
+	m.replayed = s.Revision()
+	m.applied.Store(uint64(s.Revision()))
+	m.publish(s)
 }
 
 // Apply implements raft.FSM. Raft prefers ApplyBatch.
@@ -42,6 +54,9 @@ func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 			responses[i] = uncertain(err)
 			continue
 		}
+		if m.seen = fleet.Revision(l.Index); m.seen <= m.replayed {
+			continue
+		}
 		next, refusal, err := applyLog(state, l)
 		if err != nil {
 			m.end.set(err)
@@ -53,7 +68,10 @@ func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 			responses[i] = refusal
 		}
 	}
-	m.publish(state)
+	if state.Revision() > m.state.Load().Revision() {
+		m.applied.Store(uint64(state.Revision()))
+		m.publish(state)
+	}
 	return responses
 }
 
@@ -84,15 +102,22 @@ func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
 	if err := m.end.get(); err != nil {
 		return nil, err // Raft believes the entry that ended us to be applied
 	}
+	if m.seen < m.replayed {
+		return nil, errReplaying // the state is ahead of the index that Raft would give the snapshot
+	}
 	return frozen{*m.state.Load()}, nil
 }
 
-// Restore implements raft.FSM. If it fails, the state is as before.
+var errReplaying = errors.New("entries known since the start are still coming")
+
+// Restore implements raft.FSM: the leader has sent a snapshot. If it fails, the state is as before.
 func (m *machine) Restore(r io.ReadCloser) error {
 	s, err := readSnapshot(r)
 	if err != nil {
 		return err
 	}
+	m.replayed = 0
+	m.applied.Store(uint64(s.Revision()))
 	m.publish(s)
 	return nil
 }

@@ -161,8 +161,20 @@ func start(s *Store) *running {
 func (r *running) stop(t *testing.T) {
 	t.Helper()
 	r.cancel()
-	if err := <-r.done; err != nil {
+	if err := awaitRun(t, r); err != nil {
 		t.Errorf("Run of store %s: %v", r.config.ID, err)
+	}
+}
+
+// awaitRun returns what Run returns.
+func awaitRun(t *testing.T, r *running) error {
+	t.Helper()
+	select {
+	case err := <-r.done:
+		return err
+	case <-testContext(t).Done():
+		t.Fatalf("Run of store %s does not return", r.config.ID)
+		return nil
 	}
 }
 

@@ -75,7 +75,7 @@ func checkJournal(j *journal, snapshot uint64) (commit uint64, err error) {
 	}
 	for i := first; i <= last && last > 0; i++ {
 		var l raft.Log
-		known, err := j.readSealed(i, &l)
+		known, err := j.read(i, &l)
 		if errors.Is(err, raft.ErrLogNotFound) && i <= snapshot {
 			continue // a gap that a snapshot from the leader covers
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"runtime"
-	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 )
@@ -30,22 +29,21 @@ type journal struct {
 	disk   *timedDisk
 	cache  *raft.LogCache // over disk; holds sealed entries
 	end    *latch
-	staged atomic.Uint64 // the commit index that the next entries carry
-	commit uint64        // what GetCommitIndex returns
+	commit func() uint64 // an index up to which entries are committed; entries carry it
 }
 
 var (
-	_ raft.CommitTrackingLogStore = (*journal)(nil)
-	_ raft.MonotonicLogStore      = (*journal)(nil)
-	_ raft.StableStore            = (*journal)(nil)
+	_ raft.LogStore          = (*journal)(nil)
+	_ raft.MonotonicLogStore = (*journal)(nil)
+	_ raft.StableStore       = (*journal)(nil)
 )
 
-func newJournal(d *timedDisk, end *latch) (*journal, error) {
+func newJournal(d *timedDisk, commit func() uint64, end *latch) (*journal, error) {
 	cache, err := raft.NewLogCache(logCacheSize, d)
 	if err != nil {
 		return nil, err
 	}
-	return &journal{disk: d, cache: cache, end: end}, nil
+	return &journal{disk: d, cache: cache, end: end, commit: commit}, nil
 }
 
 // FirstIndex implements raft.LogStore.
@@ -56,7 +54,7 @@ func (j *journal) LastIndex() (uint64, error) { return j.disk.LastIndex() }
 
 // GetLog implements raft.LogStore.
 func (j *journal) GetLog(index uint64, l *raft.Log) error {
-	err := j.read(index, l)
+	_, err := j.read(index, l)
 	if err != nil && !errors.Is(err, raft.ErrLogNotFound) {
 		j.end.set(err)
 		runtime.Goexit()
@@ -64,14 +62,9 @@ func (j *journal) GetLog(index uint64, l *raft.Log) error {
 	return err
 }
 
-// read reads and checks one entry, and takes its seal off.
-func (j *journal) read(index uint64, l *raft.Log) error {
-	_, err := j.readSealed(index, l)
-	return err
-}
-
-// readSealed is read, and returns the commit index of the seal too.
-func (j *journal) readSealed(index uint64, l *raft.Log) (commit uint64, err error) {
+// read reads and checks one entry, takes its seal off, and returns up to which index entries were known to be
+// committed when it was written.
+func (j *journal) read(index uint64, l *raft.Log) (commit uint64, err error) {
 	err = guard(func() error { return j.cache.GetLog(index, l) })
 	if errors.Is(err, raft.ErrLogNotFound) {
 		return 0, err
@@ -93,7 +86,7 @@ func (j *journal) StoreLog(l *raft.Log) error { return j.StoreLogs([]*raft.Log{l
 
 // StoreLogs implements raft.LogStore.
 func (j *journal) StoreLogs(logs []*raft.Log) error {
-	commit := j.staged.Load()
+	commit := j.commit()
 	sealed := make([]*raft.Log, len(logs))
 	for i, l := range logs {
 		sealed[i] = seal(l, commit)
@@ -106,16 +99,6 @@ func (j *journal) DeleteRange(first, last uint64) error { return j.cache.DeleteR
 
 // IsMonotonic implements raft.MonotonicLogStore: Raft then leaves no gap in the log when it is sent a snapshot.
 func (j *journal) IsMonotonic() bool { return true }
-
-// StageCommitIndex implements raft.CommitTrackingLogStore.
-func (j *journal) StageCommitIndex(index uint64) error {
-	j.staged.Store(index)
-	return nil
-}
-
-// GetCommitIndex implements raft.CommitTrackingLogStore: up to which entry Raft applies the log before it has heard
-// of any other controller. So a controller that starts without a quorum still boots nodes from the state it had.
-func (j *journal) GetCommitIndex() (uint64, error) { return j.commit, nil }
 
 // Set implements raft.StableStore.
 func (j *journal) Set(key, value []byte) error {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/samara-hpc/samara/fleet"
 )
 
 const (
@@ -97,12 +99,12 @@ func checkSnapshotHead(id string, meta *raft.SnapshotMeta, r io.Reader) (int64, 
 	return int64(len(size) + len(raw)), nil
 }
 
-// check reads all snapshots and returns the index of the newest, 0 if there is none. FileSnapshotStore passes over a
-// damaged one without a word. firstLog is the first index in the log, 0 if it is empty.
-func (s *snapshotStore) check(firstLog uint64) (newest uint64, err error) {
+// check reads all snapshots and returns the index of the newest and the state in it; both are zero if there is none.
+// FileSnapshotStore passes over a damaged one without a word. firstLog is the first index in the log, 0 if it is empty.
+func (s *snapshotStore) check(firstLog uint64) (index uint64, state fleet.State, err error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
-		return 0, err
+		return 0, fleet.State{}, err
 	}
 	var damaged string // the last one met
 	var damage error
@@ -110,31 +112,32 @@ func (s *snapshotStore) check(firstLog uint64) (newest uint64, err error) {
 		if !e.IsDir() || strings.HasSuffix(e.Name(), ".tmp") {
 			continue // a snapshot that was being written when the process ended
 		}
-		index, err := s.checkOne(e.Name())
+		at, got, err := s.read(e.Name())
 		if err != nil {
 			damaged, damage = e.Name(), err
+		} else if at >= index {
+			index, state = at, got
 		}
-		newest = max(newest, index)
 	}
 	if damage == nil {
-		return newest, nil
+		return index, state, nil
 	}
 	cure := cureReplace
-	if firstLog > 0 && firstLog <= newest+1 {
+	if firstLog > 0 && firstLog <= index+1 {
 		cure = "move it away: the rest of the directory holds all that is in it"
 	}
-	return 0, fmt.Errorf("%s: %w: %w; %s", filepath.Join(s.dir, damaged), ErrCorrupt, damage, cure)
+	return 0, fleet.State{}, fmt.Errorf("%s: %w: %w; %s", filepath.Join(s.dir, damaged), ErrCorrupt, damage, cure)
 }
 
-// checkOne reads one snapshot to its end and returns its index.
-func (s *snapshotStore) checkOne(id string) (uint64, error) {
+// read returns the index and the state of one snapshot.
+func (s *snapshotStore) read(id string) (uint64, fleet.State, error) {
 	meta, r, err := s.Open(id)
 	if err != nil {
-		return 0, err
+		return 0, fleet.State{}, err
 	}
-	_, err = readSnapshot(r)
-	if err = errors.Join(err, r.Close()); err != nil {
-		return 0, err
+	state, err := readSnapshot(r)
+	if err == nil && uint64(state.Revision()) > meta.Index {
+		err = fmt.Errorf("it is at revision %d, its index is %d", state.Revision(), meta.Index)
 	}
-	return meta.Index, nil
+	return meta.Index, state, errors.Join(err, r.Close())
 }

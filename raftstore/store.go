@@ -1,7 +1,6 @@
 package raftstore
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -85,10 +84,6 @@ const (
 	maxAppend  = 128              // entries in one message to a follower, and in one batch to apply
 	rpcTimeout = 10 * time.Second // for a message to a follower
 	poolSize   = 3                // connections kept to each of the others
-
-	// maxReplay bounds the entries that Raft is told to be committed when it starts. It queues them in batches before
-	// anything takes batches out, in a channel of 128 of them (hashicorp/raft, NewRaft): one more would hang it.
-	maxReplay = 127 * maxAppend
 )
 
 // A Store is this controller's replica of the fleet. It takes part in Raft from Open until Run returns. Its methods
@@ -164,7 +159,7 @@ func (s *Store) open() error {
 	}
 	s.raft.RegisterObserver(s.observer)
 	s.watching.Go(s.watch)
-	return s.awaitReplay()
+	return nil
 }
 
 // openFiles checks what is in the directory, and opens the journal and the snapshots.
@@ -187,23 +182,45 @@ func (s *Store) openFiles() (*snapshotStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.journal, err = newJournal(newTimedDisk(c.wrapDisk(bolt), path, c.WriteTimeout, s.end), s.end); err != nil {
+	if s.journal, err = newJournal(newTimedDisk(c.wrapDisk(bolt), path, c.WriteTimeout, s.end), s.machine.applied.Load, s.end); err != nil {
 		return nil, errors.Join(err, bolt.Close())
 	}
 	first, err := s.journal.FirstIndex()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	newest, err := snapshots.check(first)
+	index, state, err := snapshots.check(first)
 	if err != nil {
 		return nil, err
 	}
-	commit, err := checkJournal(s.journal, newest)
+	commit, err := checkJournal(s.journal, index)
 	if err != nil {
 		return nil, err
 	}
-	s.journal.commit = min(commit, newest+maxReplay)
+	if state, err = replay(s.journal, state, index, commit); err != nil {
+		return nil, err
+	}
+	s.machine.load(state)
 	return snapshots, nil
+}
+
+// replay applies the entries of j after index, up to commit. Raft could do as much (RestoreCommittedLogs), but then
+// passes over the voters that those entries name (v1.8.0, NewRaft), and hangs if they are very many.
+func replay(j *journal, state fleet.State, index, commit uint64) (fleet.State, error) {
+	for i := index + 1; i <= commit; i++ {
+		var l raft.Log
+		if _, err := j.read(i, &l); err != nil {
+			return state, err
+		}
+		if l.Type != raft.LogCommand && l.Type != raft.LogConfiguration {
+			continue
+		}
+		var err error
+		if state, _, err = applyLog(state, &l); err != nil {
+			return state, err
+		}
+	}
+	return state, nil
 }
 
 // lockDir takes the directory for this process. The lock ends with the file, or with the process.
@@ -278,8 +295,8 @@ func (s *Store) raftConfig() *raft.Config {
 	c.TrailingLogs = s.config.TrailingLogs
 	c.MaxAppendEntries = maxAppend
 	c.BatchApplyCh = true
-	c.RestoreCommittedLogs = true
-	c.ShutdownOnRemove = false // a controller that was removed says so; it does not vanish
+	c.NoSnapshotRestoreOnStart = true // the state was read before
+	c.ShutdownOnRemove = false        // a controller that was removed says so; it does not vanish
 	c.NoLegacyTelemetry = true
 	return c
 }
@@ -296,28 +313,6 @@ func (s *Store) startRaft(c *raft.Config, snapshots *snapshotStore) error {
 	if failed := s.end.get(); failed != nil {
 		return failed
 	}
-	return err
-}
-
-// awaitReplay waits until the state holds what Raft knew to be committed when it started.
-func (s *Store) awaitReplay() error {
-	last := uint64(0) // entry up to there that reaches the machine
-	for i := s.journal.commit; i > uint64(s.State().Revision()); i-- {
-		var l raft.Log
-		if err := s.journal.read(i, &l); errors.Is(err, raft.ErrLogNotFound) {
-			break // covered by the snapshot
-		} else if err != nil {
-			return err
-		}
-		if l.Type == raft.LogCommand || l.Type == raft.LogConfiguration {
-			last = i
-			break
-		}
-	}
-	if last == 0 {
-		return nil
-	}
-	_, err := s.Wait(context.Background(), fleet.Revision(last-1))
 	return err
 }
 
