@@ -1,0 +1,60 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/api"
+	"github.com/samara-hpc/samara/internal/observe"
+	"github.com/samara-hpc/samara/mesh"
+	"github.com/samara-hpc/samara/raftstore"
+)
+
+// store is a raftstore.Store as api.Store: its reasons travel as the API's.
+type store struct{ *raftstore.Store }
+
+// Propose commits e.
+func (s store) Propose(ctx context.Context, e fleet.Entry) (fleet.Revision, error) {
+	rev, err := s.Store.Propose(ctx, e)
+	switch {
+	case errors.Is(err, raftstore.ErrNotLeader):
+		err = fmt.Errorf("%w: %w", api.ErrNotLeader, err)
+	case errors.Is(err, raftstore.ErrUncertain), errors.Is(err, raftstore.ErrClosed):
+		err = fmt.Errorf("%w: %w", api.ErrUnavailable, err)
+	}
+	return rev, err
+}
+
+// observer is an observe.Journal as api.Observer.
+type observer struct{ *observe.Journal }
+
+// Unknown returns the machines that no node claims.
+func (o observer) Unknown() []fleet.UnknownMachine { return o.UnknownMachines() }
+
+// holders returns the nodes among gossip's members, and what they say they hold.
+func holders(members []mesh.Member) []holder {
+	var nodes []holder
+	for _, m := range members {
+		if m.Meta.Role != mesh.RoleNode {
+			continue
+		}
+		nodes = append(nodes, holder{name: m.Name, addr: m.Swarm(), alive: m.State == mesh.StateAlive, holds: func(d fleet.Digest) bool {
+			_, all := m.Meta.Holds(d)
+			return all
+		}})
+	}
+	return nodes
+}
+
+// alive counts the members that gossip calls alive.
+func alive(members []mesh.Member) int {
+	n := 0
+	for _, m := range members {
+		if m.State == mesh.StateAlive {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,169 @@
+package controller
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/blob"
+	"github.com/samara-hpc/samara/internal/identity"
+	"github.com/samara-hpc/samara/internal/observe"
+)
+
+// agents answers the programs inside nodes, from the local replica alone: a boot waits for no leader. It implements
+// api.Agents.
+type agents struct {
+	state   func() fleet.State
+	blobs   *blob.Store
+	journal *observe.Journal
+	peers   *peerTable
+	spent   identity.SpentTokens
+	now     func() time.Time
+}
+
+// token mints what the boot script carries for one boot of plan's node.
+func (a *agents) token(plan fleet.BootPlan) (bootID, token string, err error) {
+	cluster, ok := a.state().Cluster()
+	if !ok {
+		return "", "", fmt.Errorf("boot token: cluster: %w", fleet.ErrNotFound)
+	}
+	bootID = identity.NewBootID()
+	token, err = identity.SealToken(cluster.TokenKey, identity.BootToken{
+		Node: plan.Node.Name, MAC: plan.Interface.MAC, BootID: bootID,
+		Image:   fleet.ImageRef{Name: plan.Image, Version: plan.Version.Number},
+		Expires: a.now().Add(identity.TokenLife),
+	})
+	return bootID, token, err
+}
+
+// Enroll trades a boot token for a certificate and a manifest.
+func (a *agents) Enroll(_ context.Context, _ netip.AddrPort, r fleet.EnrollRequest) (fleet.EnrollAnswer, error) {
+	state, now := a.state(), a.now()
+	cluster, ok := state.Cluster()
+	if !ok {
+		return fleet.EnrollAnswer{}, fmt.Errorf("enroll: cluster: %w", fleet.ErrNotFound)
+	}
+	token, err := identity.OpenToken(cluster.TokenKey, r.Token, now)
+	if err != nil {
+		return fleet.EnrollAnswer{}, err
+	}
+	key, err := identity.RequestKey(r.CSR)
+	if err != nil {
+		return fleet.EnrollAnswer{}, fmt.Errorf("%w enrollment of %s: %w", fleet.ErrInvalid, token.Node, err)
+	}
+	manifest, err := a.manifest(state, cluster, token, now)
+	if err != nil {
+		return fleet.EnrollAnswer{}, err
+	}
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return fleet.EnrollAnswer{}, fmt.Errorf("%w enrollment of %s: %w", fleet.ErrInvalid, token.Node, err)
+	}
+	if err := a.spent.Spend(token, der, now); err != nil {
+		return fleet.EnrollAnswer{}, err
+	}
+	cert, err := certify(cluster, token.Node, r.CSR, now)
+	if err != nil {
+		return fleet.EnrollAnswer{}, err
+	}
+	return fleet.EnrollAnswer{Certificate: cert, Manifest: manifest}, nil
+}
+
+// manifest returns what the holder of a token boots. The image is the one that the script named a kernel of, even if
+// the node was given another meanwhile.
+func (a *agents) manifest(state fleet.State, cluster fleet.Cluster, token identity.BootToken, now time.Time) (fleet.Manifest, error) {
+	node, iface, network, err := state.Reservation(token.MAC)
+	if err != nil {
+		return fleet.Manifest{}, err
+	}
+	if node.Name != token.Node {
+		return fleet.Manifest{}, fmt.Errorf("%w: MAC %s belongs to node %s now, not %s; boot the machine again", identity.ErrToken, token.MAC, node.Name, token.Node)
+	}
+	img, version, err := state.ImageVersion(token.Image)
+	if err != nil {
+		return fleet.Manifest{}, fmt.Errorf("%w: node %s: %w; boot the machine again", identity.ErrToken, node.Name, err)
+	}
+	info, err := readBlob(a.blobs, version.Torrent)
+	if err != nil {
+		return fleet.Manifest{}, fmt.Errorf("image %s: torrent: %w", token.Image, err)
+	}
+	return fleet.Manifest{
+		Revision: state.Revision(), Cluster: cluster.Name, ClusterID: cluster.ID,
+		Node: node.Name, BootID: token.BootID, MAC: iface.MAC, Rack: node.Rack,
+		Address: netip.PrefixFrom(iface.IP, network.Subnet.Bits()), Gateway: network.Gateway, DNS: network.DNS, Domain: network.Domain,
+		MachineID: cluster.MachineID(node.Name), AuthorizedKeys: cluster.AuthorizedKeys,
+		Image: img.Name, Version: version.Number, Root: version.Root, Torrent: info,
+		Controllers: cluster.Controllers, Ports: fleet.DefaultPorts, MeshKey: cluster.MeshKey, Time: now.UTC(),
+	}, nil
+}
+
+// maxSmallBlob bounds a blob that is read into memory whole.
+const maxSmallBlob = fleet.MaxAgentAnswer / 2
+
+// readBlob returns the bytes of a small blob.
+func readBlob(blobs *blob.Store, b fleet.Blob) ([]byte, error) {
+	if b.Size > maxSmallBlob {
+		return nil, fmt.Errorf("%w blob %s: %d bytes, at most %d", fleet.ErrInvalid, b.Digest.Short(), b.Size, maxSmallBlob)
+	}
+	r, err := blobs.Open(b.Digest)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(io.NewSectionReader(r, 0, r.Size()))
+}
+
+// certify issues a node's certificate for the key in a request.
+func certify(cluster fleet.Cluster, node string, csr []byte, now time.Time) ([]byte, error) {
+	key, err := identity.RequestKey(csr)
+	if err != nil {
+		return nil, fmt.Errorf("%w certificate request of %s: %w", fleet.ErrInvalid, node, err)
+	}
+	authority, err := identity.ParseAuthority(cluster.CA, cluster.CAKey)
+	if err != nil {
+		return nil, err
+	}
+	return authority.Issue(identity.Subject{Role: identity.RoleNode, Name: node}, key, nil, now, identity.NodeLife)
+}
+
+// Renew issues a fresh certificate to a node that has one and still exists.
+func (a *agents) Renew(_ context.Context, node string, r fleet.RenewRequest) (fleet.RenewAnswer, error) {
+	state := a.state()
+	cluster, ok := state.Cluster()
+	if _, exists := state.Node(node); !exists || !ok {
+		return fleet.RenewAnswer{}, fmt.Errorf("node %s: %w", node, fleet.ErrNotFound)
+	}
+	cert, err := certify(cluster, node, r.CSR, a.now())
+	return fleet.RenewAnswer{Certificate: cert}, err
+}
+
+// Report takes note of a boot.
+func (a *agents) Report(_ context.Context, node string, remote netip.AddrPort, r fleet.Report) error {
+	n, ok := a.state().Node(node)
+	if !ok {
+		return fmt.Errorf("node %s: %w", node, fleet.ErrNotFound)
+	}
+	from := remote.Addr().Unmap()
+	at := max(0, slices.IndexFunc(n.Interfaces, func(i fleet.Interface) bool { return i.IP == from }))
+	var mac fleet.MAC
+	if len(n.Interfaces) > 0 {
+		mac = n.Interfaces[at].MAC
+	}
+	a.journal.Report(node, mac, r)
+	a.peers.report(n, from, r, a.now())
+	return nil
+}
+
+// Swarm takes note of a boot and says whom to fetch the image from.
+func (a *agents) Swarm(ctx context.Context, node string, remote netip.AddrPort, r fleet.Report) (fleet.SwarmAnswer, error) {
+	if err := a.Report(ctx, node, remote, r); err != nil {
+		return fleet.SwarmAnswer{}, err
+	}
+	cluster, _ := a.state().Cluster()
+	return a.peers.answer(node, r, cluster.Controllers, a.now()), nil
+}
