@@ -163,9 +163,11 @@ func TestCorruptBlobIsCutOff(t *testing.T) {
 			c.Blob = func(fleet.Digest) (Blob, error) {
 				return &memoryBlob{bytes.NewReader(kernel), until, errors.New("the file is corrupt; samara image import it again")}, nil
 			}
-			s, url := web(t, c)
+			s := open(t, c)
+			h := httptest.NewServer(s.handler())
 			s.boots.script(localMAC, "boot-9", addressOf("127.0.0.1:1"))
-			_, body, err := do(t, http.MethodGet, url+"/blob/"+blobOf(3, nil).Digest.String())
+			_, body, err := do(t, http.MethodGet, h.URL+"/blob/"+blobOf(3, nil).Digest.String())
+			h.Close() // the handler has ended, and said what it has to say
 			if !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("got error %v with %d bytes, want an unexpected end", err, len(body))
 			}

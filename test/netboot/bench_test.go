@@ -220,10 +220,38 @@ func (h *host) try(name string, args ...string) (string, error) {
 	return try(h.b.t, "ip", append([]string{"netns", "exec", h.name, name}, args...)...)
 }
 
+// until runs a program on the host until it writes a line with text, and then kills it, as if the machine lost its
+// power. It returns what the program wrote.
+func (h *host) until(text, name string, args ...string) string {
+	h.b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", h.name, name}, args...)...)
+	output, err := cmd.StderrPipe()
+	if err != nil {
+		h.b.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		h.b.t.Fatal(err)
+	}
+	var out strings.Builder
+	found := false
+	for lines := bufio.NewScanner(output); !found && lines.Scan(); {
+		fmt.Fprintln(&out, lines.Text())
+		found = strings.Contains(lines.Text(), text)
+	}
+	cancel()
+	_ = cmd.Wait()
+	if !found {
+		h.b.t.Fatalf("%s did not write %q, but:\n%s", name, text, out.String())
+	}
+	return out.String()
+}
+
 // path names a file of the host's own.
 func (h *host) path(name string) string { return filepath.Join(h.dir, name) }
 
-// recorder returns a script for a DHCP client that records its environment.
+// recorder returns a script for a DHCP client that adds its environment to a file.
 func (h *host) recorder(to string) string {
 	h.b.t.Helper()
 	script := h.path("record")

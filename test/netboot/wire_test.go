@@ -7,9 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -32,19 +30,10 @@ func TestDhclientGetsItsLease(t *testing.T) {
 	need(t, "dhclient", "isc-dhcp-client")
 	b := newBench(t)
 	h := b.plug(diskless)
-	lease := []string{"-1", "-v", "-4", "-lf", h.path("leases"), "-pf", h.path("pid"), "-sf", h.recorder("env"), "eth0"}
+	script := h.recorder("env")
 	dhclient := func() string {
 		_ = os.Remove(h.path("env"))
-		out := h.run("dhclient", lease...)
-		// It has gone on in the background: end it, as a machine that is switched off would.
-		pid, err := strconv.Atoi(strings.TrimSpace(h.read("pid")))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		return out
+		return h.until("bound to ", "dhclient", "-d", "-1", "-v", "-4", "-lf", h.path("leases"), "-pf", h.path("pid"), "-sf", script, "eth0")
 	}
 
 	dhclient()
