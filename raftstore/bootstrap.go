@@ -28,6 +28,20 @@ func (s *Store) Bootstrap() error {
 	return nil
 }
 
+// forgetBootstrap undoes a bootstrap that ended half way: Raft writes term 1 first, then the entry that names the
+// voters, and refuses to start again on the term alone. The log and the snapshots must be empty. A term without a vote
+// in it can be forgotten: no promise was made.
+func forgetBootstrap(j *journal) error {
+	term, err := j.GetUint64([]byte(raftKeys[0]))
+	if err != nil || term != 1 {
+		return nil // checkJournal has found no damage: there is no term yet
+	}
+	if _, err := j.Get([]byte(raftKeys[1])); err == nil {
+		return nil
+	}
+	return j.disk.Set([]byte(raftKeys[0]), sealValue([]byte(raftKeys[0]), make([]byte, 8)))
+}
+
 // HasState reports whether dir holds the state of a cluster. A directory that does not exist holds none. The error
 // wraps ErrBusy if a Store has it open, and ErrCorrupt if it cannot be told.
 func HasState(dir string) (bool, error) {

@@ -29,7 +29,8 @@ const (
 	snapshotDir = "snapshots" // one directory for each snapshot, made by raft.FileSnapshotStore
 )
 
-// raftKeys are the variables that Raft keeps; any other key is damage to one of them.
+// raftKeys are the variables that Raft keeps; any other key is damage to one of them. The term is the first, the vote
+// follows.
 var raftKeys = []string{"CurrentTerm", "LastVoteTerm", "LastVoteCand"}
 
 // checkLogFile reports damage to the log's structure and to the keys in it, and whether the file is yet to be made.

@@ -23,8 +23,8 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 	s.refuseProposals()
 	if s.end.get() == nil {
-		s.handOver()
 		_ = within(drainTimeout, s.proposals.Wait) // those that are left get ErrClosed
+		s.handOver()
 	}
 	s.end.set(ErrClosed)
 	s.close()

@@ -100,7 +100,7 @@ func checkSnapshotHead(id string, meta *raft.SnapshotMeta, r io.Reader) (int64, 
 }
 
 // check reads all snapshots and returns the index of the newest and the state in it; both are zero if there is none.
-// FileSnapshotStore passes over a damaged one without a word. firstLog is the first index in the log, 0 if it is empty.
+// FileSnapshotStore passes over a damaged one without a word. What was left of unfinished ones is removed. firstLog is the first index in the log, 0 if it is empty.
 func (s *snapshotStore) check(firstLog uint64) (index uint64, state fleet.State, err error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -109,8 +109,11 @@ func (s *snapshotStore) check(firstLog uint64) (index uint64, state fleet.State,
 	var damaged string // the last one met
 	var damage error
 	for _, e := range entries {
-		if !e.IsDir() || strings.HasSuffix(e.Name(), ".tmp") {
-			continue // a snapshot that was being written when the process ended
+		if strings.HasSuffix(e.Name(), ".tmp") { // it was being written when the process ended
+			if err := os.RemoveAll(filepath.Join(s.dir, e.Name())); err != nil {
+				return 0, fleet.State{}, err
+			}
+			continue
 		}
 		at, got, err := s.read(e.Name())
 		if err != nil {

@@ -131,7 +131,8 @@ func (s *Store) open() error {
 		return fmt.Errorf("controller %q at %q: it needs a name, and an address that its stream advertises", c.ID, c.Address)
 	}
 	c.Stream.logger = c.Logger
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+	// The state holds the cluster's keys.
+	if err := errors.Join(os.MkdirAll(c.Dir, 0o700), os.Chmod(c.Dir, 0o700)); err != nil {
 		return err
 	}
 	var err error
@@ -196,6 +197,11 @@ func (s *Store) openFiles() (*snapshotStore, error) {
 	commit, err := checkJournal(s.journal, index)
 	if err != nil {
 		return nil, err
+	}
+	if first == 0 && index == 0 {
+		if err := forgetBootstrap(s.journal); err != nil {
+			return nil, err
+		}
 	}
 	if state, err = replay(s.journal, state, index, commit); err != nil {
 		return nil, err
@@ -271,7 +277,7 @@ func createLogFile(dir string) error {
 	if err := os.Rename(temporary, path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
 }
 
 // syncDir makes the names in dir durable.

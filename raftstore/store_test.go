@@ -60,6 +60,29 @@ func TestBootstrapHappensOnce(t *testing.T) {
 	}
 }
 
+func TestBootstrapThatEndedHalfWayCanBeRepeated(t *testing.T) {
+	dir := t.TempDir()
+	s, err := open(dir, "c1", testAuthority(t), func(c *Config) {
+		c.wrapDisk = func(d disk) disk { return logFails{d} }
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(s)
+	if err := s.Bootstrap(); err == nil {
+		t.Error("Bootstrap without a word in the log succeeded")
+	}
+	if err := awaitRun(t, r); err == nil {
+		t.Error("Run returned no error after a failed write")
+	}
+	startSingle(t, dir, nil).stop(t)
+}
+
+// A logFails takes Raft's variables, but no entries.
+type logFails struct{ disk }
+
+func (logFails) StoreLogs([]*raft.Log) error { return errors.New("no space left on device") }
+
 func TestStoreThatWasNotBootstrappedHasNoState(t *testing.T) {
 	dir := t.TempDir()
 	s, err := open(dir, "c1", testAuthority(t), nil)

@@ -112,7 +112,10 @@ func (s *Store) waitLeadership(ctx context.Context, ok func() bool) error {
 		case <-s.end.done:
 		}
 		again.Stop()
-		if err := errors.Join(ctx.Err(), s.end.get()); err != nil {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.end.get(); err != nil {
 			return err
 		}
 	}
