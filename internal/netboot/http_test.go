@@ -69,7 +69,7 @@ func TestScriptRoute(t *testing.T) {
 		"blob is not here":      {func(c *Config) { c.Blob = without(4, fs.ErrNotExist) }, nodeMAC.String(), []string{missing, "goto retry"}, []string{"samara.boot"}, ""},
 		"blob is corrupt":       {func(c *Config) { c.Blob = without(4, broken) }, nodeMAC.String(), []string{"is corrupt at byte 4096", "goto retry"}, []string{"samara.boot"}, ""},
 		"blob may be elsewhere": {func(c *Config) { c.State, c.Blob = func() fleet.State { return three }, without(4, fs.ErrNotExist) }, nodeMAC.String(), []string{"\nkernel --name vmlinuz http://10.1.0.2:7601/", "|| kernel --name vmlinuz http://127.0.0.1:"}, nil, `52:54:00:00:00:01 "boot-1" script debian:1`},
-		"no token to be had":    {func(c *Config) { c.Token = func(fleet.BootPlan) (string, string, error) { return "", "", broken } }, nodeMAC.String(), []string{"boot token", "goto retry"}, []string{"samara.boot"}, ""},
+		"no token to be had":    {func(c *Config) { c.Token = func(fleet.BootPlan) (string, string, error) { return "", "", broken } }, nodeMAC.String(), []string{"node n1: blob 040000000000: /var/lib/x", "goto retry"}, []string{"samara.boot"}, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

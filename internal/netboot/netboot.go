@@ -37,11 +37,11 @@ type Observer interface {
 
 // A Config is what a Server needs. The fields up to Observer are required.
 type Config struct {
-	State    func() fleet.State // the local replica's latest; called for each request
-	Self     fleet.Controller   // this controller: its address must be one of this machine; boot port 0 is any free one
-	Pin      string             // identity.Pin of the cluster's CA
-	Token    func(fleet.BootPlan) (bootID, token string, err error)
-	Blob     func(fleet.Digest) (Blob, error) // the error wraps fs.ErrNotExist if this controller does not hold it
+	State    func() fleet.State                                     // the local replica's latest; called for each request
+	Self     fleet.Controller                                       // this controller: its address must be one of this machine; boot port 0 is any free one
+	Pin      string                                                 // identity.Pin of the cluster's CA
+	Token    func(fleet.BootPlan) (bootID, token string, err error) // called for each script of a node
+	Blob     func(fleet.Digest) (Blob, error)                       // the error wraps fs.ErrNotExist if this controller does not hold it
 	Observer Observer
 
 	Tracker    http.Handler // serves /announce if not nil

@@ -84,7 +84,7 @@ func (s *Server) script(mac fleet.MAC, from netip.Addr) (script []byte, id, deta
 	}
 	id, token, err := s.cfg.Token(plan)
 	if err != nil {
-		return s.refuse(mac, fmt.Errorf("node %s: boot token: %w", plan.Node.Name, err), controllers), "", ""
+		return s.refuse(mac, fmt.Errorf("node %s: %w", plan.Node.Name, err), controllers), "", ""
 	}
 	script, err = ipxe.Boot{Plan: plan, Controllers: controllers, Pin: s.cfg.Pin, Token: token}.Script()
 	if err != nil {

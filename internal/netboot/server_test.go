@@ -1,9 +1,12 @@
 package netboot
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"syscall"
@@ -126,7 +129,10 @@ func TestServerAnswersOnEveryPort(t *testing.T) {
 }
 
 func TestServerSurvivesRubbish(t *testing.T) {
-	s := run(t, testConfig(t, newWitness()))
+	s := open(t, testConfig(t, newWitness()))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
 	c := newClient(t, portOf(s.dhcp))
 	whole := relayed(dhcpv4.MessageTypeDiscover, nodeMAC, 0).ToBytes()
 	for n := range whole {
@@ -137,6 +143,10 @@ func TestServerSurvivesRubbish(t *testing.T) {
 	c.send(whole)
 	if got := c.receive(); got.MessageType() != dhcpv4.MessageTypeOffer {
 		t.Errorf("got %s", got.Summary())
+	}
+	cancel()
+	if err := <-ended; err != nil { // by now every request was looked at
+		t.Error(err)
 	}
 	if got := s.Counters(); got.Malformed != 240 || got.Requests != 241 || got.Answers != 1 {
 		t.Errorf("got %+v", got)
@@ -181,6 +191,25 @@ func TestUnknownMachineIsReportedAndGetsNothing(t *testing.T) {
 	w.await(t, "unknown 52:54:00:00:00:63 from relay 127.0.0.1")
 	if got := s.Counters(); got.Answers != 0 || got.Unknown != 1 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestOnlyTheChosenInterfacesAreHeeded(t *testing.T) {
+	lo, err := net.InterfaceByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := testConfig(t, newWitness())
+	c.Interfaces = []string{"lo"}
+	s := open(t, c)
+	s.deliver = func(*datagram, dhcp.Reply) error { return nil }
+	for i, link := range []int{lo.Index, lo.Index + 1<<20} {
+		d := &datagram{listener: s.dhcp, from: netip.MustParseAddrPort("127.0.0.1:68"), link: link}
+		d.n = copy(d.bytes[:], relayed(dhcpv4.MessageTypeDiscover, nodeMAC, uint16(i)).ToBytes())
+		s.handle(d)
+	}
+	if got := s.Counters().Answers; got != 1 {
+		t.Errorf("%d answers, want that by lo alone", got)
 	}
 }
 
@@ -289,6 +318,53 @@ func (a addressed) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(a.from))
 }
 func (a addressed) Close() error { return nil }
+
+// TestSlowDownloadsAreLetEnd reads a blob for longer than a request may take to arrive.
+func TestSlowDownloadsAreLetEnd(t *testing.T) {
+	c := testConfig(t, newWitness())
+	data := bytes.Repeat([]byte("slow"), 4<<20)
+	c.Blob = func(fleet.Digest) (Blob, error) { return &memoryBlob{Reader: bytes.NewReader(data)}, nil }
+	s := open(t, c)
+	bound := s.web
+	defer func() { s.web = bound }()
+	synctest.Test(t, func(t *testing.T) {
+		near, away := net.Pipe()
+		inner := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+		s.web = newLimited(inner, 1, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- s.runHTTP(ctx) }()
+		inner.conns <- remote{away}
+		if _, err := io.WriteString(near, "GET /blob/"+blobOf(3, nil).Digest.String()+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(near), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, part := 0, make([]byte, 1<<20)
+		for got < len(data) {
+			n, err := io.ReadFull(resp.Body, part)
+			if err != nil {
+				t.Fatalf("after %d bytes: %v", got+n, err)
+			}
+			got += n
+			time.Sleep(writeTimeout / 2) // 8 minutes in all
+		}
+		_ = near.Close()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A remote connection claims to come from a node.
+type remote struct{ net.Conn }
+
+func (remote) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("10.1.0.11:1"))
+}
 
 // FuzzHandle holds for any datagram on either port: the server goes on, and only nodes are answered.
 func FuzzHandle(f *testing.F) {
