@@ -3,8 +3,6 @@ package image
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -157,31 +155,3 @@ func (t *tail) Write(p []byte) (int, error) {
 }
 
 func (t *tail) String() string { return string(t.b) }
-
-// checkSuperblock makes sure that a squashfs is whole and holds as many inodes as it should.
-func checkSuperblock(file string, inodes int) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var super struct { // Documentation/filesystems/squashfs.rst, struct squashfs_super_block
-		Magic, Inodes, Time, BlockSize, Fragments       uint32
-		Compression, BlockLog, Flags, IDs, Major, Minor uint16
-		Root, BytesUsed                                 uint64
-	}
-	if err := binary.Read(f, binary.LittleEndian, &super); err != nil {
-		return fmt.Errorf("mksquashfs left no squashfs: %w", err)
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if super.Magic != 0x73717368 || super.Major != 4 || super.BytesUsed > uint64(info.Size()) {
-		return errors.New("mksquashfs left no whole squashfs: try again with a newer squashfs-tools")
-	}
-	if int(super.Inodes) != inodes {
-		return fmt.Errorf("mksquashfs packed %d files of %d: try again with a newer squashfs-tools", super.Inodes, inodes)
-	}
-	return nil
-}

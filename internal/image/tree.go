@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -137,7 +136,7 @@ func (t *tree) visit(name string, st *unix.Stat_t, add func(*entry) error) error
 			return readError(full, err)
 		}
 	case regular:
-		return t.addFile(e, full, add)
+		return t.addFile(e, full, st, add)
 	}
 	return add(e)
 }
@@ -156,7 +155,7 @@ func (t *tree) firstName(st *unix.Stat_t, name string) string {
 }
 
 // addFile adds a regular file, with as many bytes as it has when it is opened.
-func (t *tree) addFile(e *entry, full string, add func(*entry) error) error {
+func (t *tree) addFile(e *entry, full string, st *unix.Stat_t, add func(*entry) error) error {
 	f, err := os.OpenFile(full, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // removed meanwhile
@@ -173,46 +172,8 @@ func (t *tree) addFile(e *entry, full string, add func(*entry) error) error {
 		return fmt.Errorf("%s was replaced while it was read: import it again", full)
 	}
 	e.size = info.Size()
-	body := &fileReader{tree: t, file: f, left: e.size}
-	e.body = body
+	e.body = &fileReader{tree: t, file: f, size: e.size, sparse: st.Blocks*512 < e.size}
 	return add(e)
-}
-
-// A fileReader reads exactly the announced number of bytes from a file that may change meanwhile. What is missing is
-// zeros, what is too much is left out, as GNU tar does.
-type fileReader struct {
-	tree *tree
-	file *os.File
-	left int64
-	cut  bool // the file is shorter than announced
-}
-
-func (r *fileReader) Read(p []byte) (int, error) {
-	if r.left == 0 {
-		return 0, io.EOF
-	}
-	if err := r.tree.ctx.Err(); err != nil {
-		return 0, err
-	}
-	p = p[:min(int64(len(p)), r.left)]
-	n := len(p)
-	if r.cut {
-		clear(p)
-	} else {
-		var err error
-		n, err = r.file.Read(p)
-		if errors.Is(err, io.EOF) {
-			r.cut = true
-			r.tree.changed++
-			return 0, nil
-		}
-		if err != nil {
-			return n, err
-		}
-	}
-	r.left -= int64(n)
-	r.tree.meter.add(int64(n))
-	return n, nil
 }
 
 // attributes returns the extended attributes of a file that a squashfs can hold.
