@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/controller"
 )
 
 type initOptions struct {
@@ -63,8 +64,8 @@ default. Nothing needs to run yet; "samara serve" comes next.`,
 }
 
 // request returns what the flags say, and asks on a terminal for what they leave out.
-func (o *initOptions) request(g *global, c *cobra.Command) (initRequest, error) {
-	var r initRequest
+func (o *initOptions) request(g *global, c *cobra.Command) (controller.InitOptions, error) {
+	var r controller.InitOptions
 	changed := c.Flags().Changed
 	keys, err := readKeys(o.keyFiles)
 	if err != nil {
@@ -105,7 +106,7 @@ func (o *initOptions) request(g *global, c *cobra.Command) (initRequest, error) 
 	if err := o.apply(&n, func(string) bool { return true }); err != nil {
 		return r, err
 	}
-	return initRequest{Dir: dir, Cluster: o.cluster, ID: o.id, Address: address, Ports: o.ports,
+	return controller.InitOptions{Dir: dir, Cluster: o.cluster, ID: o.id, Address: address, Ports: o.ports,
 		Networks: []fleet.Network{n}, AuthorizedKeys: keys}, nil
 }
 

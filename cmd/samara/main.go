@@ -4,13 +4,12 @@ package main
 import (
 	"context"
 	"io"
-	"log/slog"
 	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
 
-	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/controller"
 )
 
 // version is set by the linker: -ldflags "-X main.version=…".
@@ -28,34 +27,12 @@ func main() {
 type program struct {
 	version   string
 	socket    string // where a controller is looked for unless a flag says otherwise
-	init      func(context.Context, initRequest) error
-	serve     func(context.Context, serveRequest) error
+	init      func(context.Context, controller.InitOptions) error
+	serve     func(context.Context, controller.Config) error
 	agent     func(arch string) ([]byte, error)
 	hostname  func() (string, error)
 	addresses func() ([]netip.Prefix, error) // of this machine
 	terminal  func(any) bool                 // whether a stream is one
-}
-
-// An initRequest says what the first controller of a new cluster is to be.
-type initRequest struct {
-	Dir            string
-	Cluster        string
-	ID             string
-	Address        netip.Addr
-	Ports          fleet.Ports
-	Networks       []fleet.Network
-	AuthorizedKeys []string
-}
-
-// A serveRequest says how to run a controller.
-type serveRequest struct {
-	Dir        string
-	Socket     string
-	Interfaces []string
-	LoaderDir  string
-	Agent      func(arch string) ([]byte, error)
-	Version    string
-	Logger     *slog.Logger
 }
 
 // run executes one command line and returns the exit status: 0, 2 if the input is bad, 1 for anything else.

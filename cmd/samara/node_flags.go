@@ -49,10 +49,11 @@ func (o *nodeFlags) macs(n int) ([]fleet.MAC, error) {
 	return macs, nil
 }
 
-// words returns the kernel arguments: none if the only one is empty.
+// words returns the kernel arguments: none if the only one is empty, but never nil once the flag was given, which
+// would mean "as they are".
 func (o *nodeFlags) words() []string {
 	if len(o.kernelArgs) == 1 && o.kernelArgs[0] == "" {
-		return nil
+		return []string{}
 	}
 	return o.kernelArgs
 }

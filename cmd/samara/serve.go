@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/samara-hpc/samara/internal/controller"
 )
 
 // defaultDir holds what a controller must keep.
@@ -43,7 +45,7 @@ and TFTP. Logs go to the standard error.`,
 			default:
 				return usagef("--log-format %q: want text or json", o.logFormat)
 			}
-			return g.serve(c.Context(), serveRequest{
+			return g.serve(c.Context(), controller.Config{
 				Dir: o.dir, Socket: g.socket, Interfaces: trimmed(o.interfaces), LoaderDir: o.loaderDir,
 				Agent: g.agent, Version: g.version, Logger: slog.New(handler),
 			})

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"os"
 
 	"golang.org/x/term"
+
+	"github.com/samara-hpc/samara/internal/controller"
 )
 
 // defaultSocket is where a controller listens for its own machine's root.
@@ -18,8 +18,8 @@ func installed() program {
 	p := program{
 		version:   version,
 		socket:    defaultSocket,
-		init:      initController,
-		serve:     serveController,
+		init:      controller.Init,
+		serve:     controller.Serve,
 		agent:     embeddedAgent,
 		hostname:  os.Hostname,
 		addresses: machineAddresses,
@@ -33,10 +33,6 @@ func installed() program {
 	}
 	return p
 }
-
-func initController(context.Context, initRequest) error { return errors.New("not wired") }
-
-func serveController(context.Context, serveRequest) error { return errors.New("not wired") }
 
 // machineAddresses returns the IPv4 addresses of this machine that nodes might reach, with their prefixes.
 func machineAddresses() ([]netip.Prefix, error) {
