@@ -141,6 +141,9 @@ func (s *Server) handle(d *datagram) {
 	if reply.Packet == nil {
 		return
 	}
+	if decision.Reason == "" { // before the client can go on to the next phase
+		s.boots.dhcp(decision.Client)
+	}
 	if err := s.deliver(d, reply); err != nil {
 		s.counters.sendErrors.Add(1)
 		if s.hush.says("send "+link.name+reply.To.String(), now) {
@@ -150,9 +153,6 @@ func (s *Server) handle(d *datagram) {
 	}
 	s.counters.answers.Add(1)
 	s.gate.answer(client.MAC, mark, now)
-	if decision.Reason == "" {
-		s.boots.dhcp(decision.Client)
-	}
 }
 
 // account counts a decision, and reports what an operator can act on.

@@ -53,9 +53,10 @@ func (s *Server) serveScript(w http.ResponseWriter, r *http.Request) {
 	}
 	from := addressOf(r.RemoteAddr)
 	script, id, detail := s.script(mac, from)
-	if _, err := w.Write(script); err == nil && id != "" {
+	if id != "" { // before the machine can go on to the next phase
 		s.boots.sent(mac, fleet.PhaseScript, detail)
 	}
+	_, _ = w.Write(script) // a machine that did not get it asks again
 }
 
 // script returns what the machine with that MAC is to run, and, if it is its boot, the boot's id and a word on it.
