@@ -102,6 +102,9 @@ func makeTar(t *testing.T, files []tarFile) []byte {
 		if f.mode == 0 {
 			h.Mode = 0o755
 		}
+		if f.flag == tar.TypeXGlobalHeader {
+			h = &tar.Header{Typeflag: f.flag, PAXRecords: f.records} // it may have nothing else
+		}
 		must(t, w.WriteHeader(h))
 		_, err := io.WriteString(w, f.text)
 		must(t, err)
