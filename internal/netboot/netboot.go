@@ -104,7 +104,7 @@ func Open(c Config) (*Server, error) {
 	s.deliver = s.send
 	s.tftp = tftp.New(s.resolve, s.transferred)
 	if err := s.bind(); err != nil {
-		s.close()
+		s.Close()
 		return nil, err
 	}
 	if programs.offer.ARM64 == "" {
@@ -134,8 +134,8 @@ func (s *Server) bind() (err error) {
 	return nil
 }
 
-// close releases what bind acquired.
-func (s *Server) close() {
+// Close releases the ports of a server that is not to be run. Run does so itself when it ends.
+func (s *Server) Close() {
 	for _, l := range []*listener{s.dhcp, s.proxy} {
 		if l != nil {
 			_ = l.conn.Close()
@@ -153,7 +153,7 @@ func (s *Server) close() {
 // Run answers until ctx ends, and then releases the ports; transfers under way are given a few seconds. It returns
 // nil if ctx ended, and otherwise what failed.
 func (s *Server) Run(ctx context.Context) error {
-	defer s.close()
+	defer s.Close()
 	g, ctx := errgroup.WithContext(ctx)
 	for name, part := range map[string]func(context.Context) error{
 		"DHCP":      s.runDHCP,

@@ -232,7 +232,7 @@ func TestPortInUseNamesThePortAndTheCure(t *testing.T) {
 			c.change(&config)
 			s, err := Open(config)
 			if err == nil {
-				s.close()
+				s.Close()
 				t.Fatal("it opened")
 			}
 			for _, want := range c.want {
