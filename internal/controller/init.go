@@ -150,9 +150,10 @@ func (d dir) firstEntry(ctx context.Context, o InitOptions, first fleet.Entry) (
 	if err != nil {
 		return err
 	}
+	advertised := net.TCPAddrFromAddrPort(netip.AddrPortFrom(o.Address, o.Ports.Control))
 	store, err := raftstore.Open(raftstore.Config{
 		Dir: d.path("raft"), ID: o.ID, Address: controlAddress(o.Address, o.Ports),
-		Stream: raftstore.NewStream(l, l.Addr(), &tls.Config{}, func(tls.ConnectionState) error { return errors.New("no peer is expected") }),
+		Stream: raftstore.NewStream(l, advertised, &tls.Config{}, func(tls.ConnectionState) error { return errors.New("no peer is expected") }),
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
