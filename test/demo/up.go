@@ -142,7 +142,7 @@ func (d *demo) prepare(ctx context.Context) (err error) {
 	}
 	d.useNames()
 	d.say("$ samara init --dir %s …", d.controller.Dir)
-	if err := d.controller.Init(ctx, d.ssh.PublicKey()); err != nil {
+	if err := d.controller.Init(ctx, "demo", d.ssh.PublicKey()); err != nil {
 		return err
 	}
 	d.say("$ samara serve --dir %s …", d.controller.Dir)

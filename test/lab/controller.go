@@ -17,11 +17,9 @@ import (
 	"github.com/samara-hpc/samara/internal/api"
 )
 
-// Cluster, controller and network as the lab names them, and the addresses that the network's discovery pool has.
+// The controller's name, and the discovery pool of its network.
 const (
-	clusterName  = "lab"
 	controllerID = "head1"
-	networkName  = "lab"
 	discovery    = "10.77.0.200-10.77.0.220"
 )
 
@@ -35,10 +33,11 @@ type Controller struct {
 	proc    *Process
 }
 
-// Init makes the controller's directory, with an ssh key that every node accepts for root.
-func (c *Controller) Init(ctx context.Context, publicKey string) error {
-	_, err := c.Run(ctx, "init", "--dir", c.Dir, "--name", clusterName, "--id", controllerID, "--address", ControllerAddress.String(),
-		"--network", networkName, "--subnet", Subnet.String(), "--discovery", discovery, "--ssh-key", publicKey)
+// Init makes the controller's directory, for a cluster and a network of that name and with an ssh key that every node
+// accepts for root.
+func (c *Controller) Init(ctx context.Context, name, publicKey string) error {
+	_, err := c.Run(ctx, "init", "--dir", c.Dir, "--name", name, "--id", controllerID, "--address", ControllerAddress.String(),
+		"--network", name, "--subnet", Subnet.String(), "--discovery", discovery, "--ssh-key", publicKey)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -164,6 +165,16 @@ func (n *Network) Do(f func() error) error {
 	}
 	runtime.UnlockOSThread()
 	return err
+}
+
+// Dial connects from inside the network to an address, host:port with the host's IP.
+func (n *Network) Dial(ctx context.Context, network, address string) (c net.Conn, err error) {
+	var d net.Dialer // an address without a name is dialled on the calling thread
+	err = n.Do(func() error {
+		c, err = d.DialContext(ctx, network, address)
+		return err
+	})
+	return c, err
 }
 
 // Close ends whatever still runs inside the network and removes it with its bridge and taps.

@@ -45,11 +45,11 @@ func TestCutSilencesOnePort(t *testing.T) {
 			t.Errorf("cut: an established connection %s: got %v, want silence", name, err)
 		}
 	}
-	if c, err := dial(there, ControllerAddress, swarmPort, silence); err == nil {
+	if c, err := dial(t, there, ControllerAddress, swarmPort, silence); err == nil {
 		c.Close()
 		t.Error("cut: a machine still reaches the port")
 	}
-	if c, err := dial(here, machine, swarmPort, silence); err == nil {
+	if c, err := dial(t, here, machine, swarmPort, silence); err == nil {
 		c.Close()
 		t.Error("cut: this host still reaches a machine's port")
 	}
@@ -125,17 +125,16 @@ func echo(t *testing.T, n *Network, address netip.Addr, port string) {
 	}()
 }
 
-func dial(n *Network, address netip.Addr, port string, timeout time.Duration) (c net.Conn, err error) {
-	err = n.Do(func() error {
-		c, err = net.DialTimeout("tcp4", net.JoinHostPort(address.String(), port), timeout)
-		return err
-	})
-	return c, err
+func dial(t *testing.T, n *Network, address netip.Addr, port string, timeout time.Duration) (net.Conn, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	return n.Dial(ctx, "tcp4", net.JoinHostPort(address.String(), port))
 }
 
 func mustDial(t *testing.T, n *Network, address netip.Addr, port string) net.Conn {
 	t.Helper()
-	c, err := dial(n, address, port, patience)
+	c, err := dial(t, n, address, port, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
