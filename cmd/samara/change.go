@@ -100,7 +100,7 @@ func (g *global) confirm(c *cobra.Command, yes bool, what string) error {
 	if !g.terminal(c.InOrStdin()) {
 		return usagef("%s: -y says that you mean it", what)
 	}
-	answer, err := newAsker(c.InOrStdin(), c.ErrOrStderr()).line(what+"? [y/N]", "n")
+	answer, err := newAsker(c.InOrStdin(), c.ErrOrStderr()).line(c.Context(), what+"? [y/N]", "n")
 	if err != nil {
 		return err
 	}

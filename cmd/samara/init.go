@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -81,7 +82,7 @@ func (o *initOptions) request(g *global, c *cobra.Command) (controller.InitOptio
 		return r, fmt.Errorf("init: addresses of this machine: %w", err)
 	}
 	if g.terminal(c.InOrStdin()) {
-		if err := o.askAll(newAsker(c.InOrStdin(), c.ErrOrStderr()), local, changed); err != nil {
+		if err := o.askAll(c.Context(), newAsker(c.InOrStdin(), c.ErrOrStderr()), local, changed); err != nil {
 			return r, err
 		}
 	}
@@ -111,7 +112,7 @@ func (o *initOptions) request(g *global, c *cobra.Command) (controller.InitOptio
 }
 
 // askAll asks for what decides how nodes boot, but not for what a flag has said.
-func (o *initOptions) askAll(a *asker, local []netip.Prefix, changed func(string) bool) error {
+func (o *initOptions) askAll(ctx context.Context, a *asker, local []netip.Prefix, changed func(string) bool) error {
 	if _, err := fmt.Fprintf(a.out, "This machine has %s.\n", join(local)); err != nil {
 		return err
 	}
@@ -134,7 +135,7 @@ func (o *initOptions) askAll(a *asker, local []netip.Prefix, changed func(string
 		if changed(q.flag) {
 			continue
 		}
-		if err := a.ask(q.question, q.def(), func(s string) error {
+		if err := a.ask(ctx, q.question, q.def(), func(s string) error {
 			if err := q.check(s); err != nil {
 				return err
 			}

@@ -83,7 +83,7 @@ func serveScript(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	m := &memory{began: time.Now().Add(-49 * time.Hour)}
+	m := &memory{began: time.Now().Add(-48*time.Hour - 30*time.Minute)}
 	if err := m.begin(ca); err != nil {
 		return err
 	}

@@ -190,3 +190,32 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 		t.Errorf("saw %d commands, want all of them", seen)
 	}
 }
+
+func TestAQuestionCanBeInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	in, typing := io.Pipe()
+	defer func() { _ = typing.Close() }()
+	p := program{
+		hostname:  func() (string, error) { return "head", nil },
+		addresses: func() ([]netip.Prefix, error) { return nil, nil },
+		terminal:  func(any) bool { return true },
+	}
+	asked, stderr := io.Pipe()
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, p, []string{"init"}, in, io.Discard, stderr)
+		_ = stderr.Close()
+	}()
+	buffer := make([]byte, 1)
+	if _, err := asked.Read(buffer); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	said, err := io.ReadAll(asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status := <-ended; status != exitFailed || !strings.HasSuffix(string(said), "samara: interrupted\n") {
+		t.Errorf("status %d, said %q", status, said)
+	}
+}
