@@ -69,8 +69,9 @@ func checkKernelArgs(args []string) error {
 	}
 	total := 0
 	for _, a := range args {
-		if a == "" || strings.ContainsAny(a, " \t'\"\\`$") {
-			return fmt.Errorf("%w kernel argument %q: want one word without blanks, quotes, backslashes or $", ErrInvalid, a)
+		// What iPXE's scripts take for syntax would end or change the line that the word is put into.
+		if a == "" || strings.ContainsAny(a, " \t'\"\\`$#;|&") {
+			return fmt.Errorf("%w kernel argument %q: want one word without blanks, quotes, backslashes or any of $ # ; | &", ErrInvalid, a)
 		}
 		if err := checkText("kernel argument", a, 512); err != nil {
 			return err
