@@ -20,21 +20,19 @@ type selection struct {
 // choose returns the modules for a node, with all that they need.
 func choose(c *catalog, dir *os.Root) (*selection, error) {
 	s := &selection{catalog: c, at: map[string]int{}, deps: map[string][]string{}, wishes: map[string][]string{}}
-	for _, name := range required {
+	for _, name := range required() {
 		if c.file[name] == "" && !c.builtin[name] {
 			return nil, fmt.Errorf("the kernel has no module %s, nor is it built in: install the rest of its modules in the image", name)
 		}
 	}
-	for _, name := range required {
+	for _, name := range required() {
 		if err := s.present(name, dir); err != nil {
 			return nil, fmt.Errorf("module %s: %w", name, err)
 		}
 	}
-	for _, list := range [...][]string{always[:], drivers[:]} {
-		for _, name := range list {
-			if s.present(name, dir) == nil {
-				s.visit(name, map[string]bool{}, dir)
-			}
+	for _, name := range append(always(), drivers()...) {
+		if s.present(name, dir) == nil {
+			s.visit(name, map[string]bool{}, dir)
 		}
 	}
 	return s, nil
@@ -70,7 +68,7 @@ func (s *selection) visit(name string, onTheWay map[string]bool, dir *os.Root) {
 		s.visit(need, onTheWay, dir)
 	}
 	var granted []string
-	for _, what := range append(slices.Clone(wished[name]), s.pre[name]...) {
+	for _, what := range append(wished(name), s.pre[name]...) {
 		for _, wish := range s.find(what) {
 			if !s.builtin[wish] && s.present(wish, dir) == nil {
 				s.visit(wish, onTheWay, dir)
@@ -110,7 +108,7 @@ func (s *selection) take(list map[string][]string, name, what string) {
 
 // withIt returns the modules that are to be loaded whenever name is, after it.
 func (s *selection) withIt(name string) []string {
-	with := slices.Clone(companions[name])
+	with := companions(name)
 	for _, what := range s.post[name] {
 		with = append(with, s.find(what)...)
 	}
@@ -174,7 +172,7 @@ func (s *selection) aliasText() string {
 // loadText is the text of /lib/samara/load.
 func (s *selection) loadText() string {
 	var text strings.Builder
-	for _, name := range always {
+	for _, name := range always() {
 		if _, chosen := s.at[name]; chosen {
 			text.WriteString(name + "\n")
 		}

@@ -55,11 +55,18 @@ func (w *Writer) Commit() (fleet.Blob, error) {
 	if w.file == nil {
 		return fleet.Blob{}, errEnded
 	}
-	defer w.Abort()
 	if w.err != nil {
+		w.Abort()
 		return fleet.Blob{}, w.err
 	}
-	return w.store.commit(w.file, w.hash.sums())
+	b, err := w.store.commit(w.file, w.hash.sums())
+	if err != nil {
+		w.Abort()
+		return fleet.Blob{}, err
+	}
+	err = w.file.Close()
+	w.file = nil
+	return b, err
 }
 
 // Abort gives the blob up and removes what was written of it.
@@ -67,7 +74,6 @@ func (w *Writer) Abort() {
 	if w.file == nil {
 		return
 	}
-	// After a commit the file has left its temporary name, and this removes nothing.
 	_ = os.Remove(w.file.Name())
 	_ = w.file.Close()
 	w.file = nil

@@ -17,7 +17,6 @@ import (
 
 // An archive is a tar stream as a source.
 type archive struct {
-	ctx   context.Context
 	in    io.Reader
 	meter *meter
 	lost  int // extended attributes that a squashfs cannot hold
@@ -27,13 +26,14 @@ var errEndsEarly = errors.New("the tar ends early")
 
 // each implements source. It reads the stream to its end and fails unless it is whole: an archive is whole if two
 // blocks of zeros mark its end (POSIX pax, "ustar Interchange Format"), and the checksums of its compression are right.
-func (a *archive) each(add func(*entry) error) error {
-	plain, err := a.decompress()
+func (a *archive) each(ctx context.Context, add func(*entry) error) error {
+	raw := &meteredReader{ctx: ctx, in: a.in, meter: a.meter}
+	plain, err := decompress(bufio.NewReaderSize(raw, 1<<20))
 	if err != nil {
 		return err
 	}
 	defer plain.Close()
-	in := &endReader{in: plain}
+	in := &endReader{in: plain, raw: raw}
 	if err := a.entries(tar.NewReader(in), add); err != nil {
 		return a.explain(in, err)
 	}
@@ -146,8 +146,7 @@ func (a *archive) warnings() []string {
 }
 
 // decompress returns the tar stream, whatever it is compressed with.
-func (a *archive) decompress() (io.ReadCloser, error) {
-	in := bufio.NewReaderSize(&meteredReader{ctx: a.ctx, in: a.in, meter: a.meter}, 1<<20)
+func decompress(in *bufio.Reader) (io.ReadCloser, error) {
 	head, err := in.Peek(6)
 	if len(head) == 0 && errors.Is(err, io.EOF) {
 		return nil, errors.New("the tar is empty")
@@ -184,16 +183,20 @@ func (a *archive) explain(in *endReader, err error) error {
 		return fmt.Errorf("%w, after %d bytes: copy or make it again", errEndsEarly, a.meter.at.Done)
 	case errors.Is(err, tar.ErrHeader) && in.read <= 512:
 		return errors.New("this is no tar archive, plain or compressed with gzip or zstd")
-	case errors.Is(err, tar.ErrHeader), errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader),
-		errors.Is(err, zstd.ErrCRCMismatch), errors.Is(err, zstd.ErrMagicMismatch):
+	case errors.Is(err, tar.ErrHeader), errors.Is(err, errDamaged):
 		return fmt.Errorf("the tar is damaged, before byte %d of its contents: copy or make it again: %w", in.read, err)
 	}
 	return err
 }
 
-// An endReader knows how far a stream was read, and whether up to its very end.
+// errDamaged means that a compressed stream cannot be decompressed.
+var errDamaged = errors.New("bad compressed data")
+
+// An endReader reads a decompressed stream. It knows how far that was read, whether up to its very end, and whether an
+// error came from the stream or from its decompression.
 type endReader struct {
 	in    io.Reader
+	raw   *meteredReader
 	read  int64
 	ended bool
 }
@@ -201,24 +204,31 @@ type endReader struct {
 func (r *endReader) Read(p []byte) (int, error) {
 	n, err := r.in.Read(p)
 	r.read += int64(n)
-	if n == 0 && errors.Is(err, io.EOF) {
-		r.ended = true
+	switch {
+	case err == nil, errors.Is(err, io.ErrUnexpectedEOF), r.raw.failed:
+	case errors.Is(err, io.EOF):
+		r.ended = r.ended || n == 0
+	default:
+		err = fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	return n, err
 }
 
 // A meteredReader counts what is read, until ctx ends.
 type meteredReader struct {
-	ctx   context.Context
-	in    io.Reader
-	meter *meter
+	ctx    context.Context
+	in     io.Reader
+	meter  *meter
+	failed bool // other than by its end
 }
 
 func (r *meteredReader) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
+		r.failed = true
 		return 0, err
 	}
 	n, err := r.in.Read(p)
 	r.meter.add(int64(n))
+	r.failed = r.failed || err != nil && !errors.Is(err, io.EOF)
 	return n, err
 }

@@ -11,16 +11,15 @@ import (
 
 // contents are the files of an image that is packed already.
 type contents struct {
-	ctx      context.Context
 	unsquash tool
 	file     string // the squashfs
 	index    *index
 }
 
 // read returns the contents of a file, which may have at most that many bytes.
-func (c contents) read(name string, most int) ([]byte, error) {
+func (c contents) read(ctx context.Context, name string, most int) ([]byte, error) {
 	out := &limited{most: most}
-	if err := c.unsquash.run(c.ctx, out, "-no-progress", "-no-wildcards", "-cat", c.file, name); err != nil {
+	if err := c.unsquash.run(ctx, out, "-no-progress", "-no-wildcards", "-cat", c.file, name); err != nil {
 		return nil, fmt.Errorf("read /%s: %w", name, err)
 	}
 	if out.over {
@@ -46,15 +45,15 @@ func (l *limited) Write(p []byte) (int, error) {
 }
 
 // checkDrivers makes sure that the kernel can mount the image: as modules or built in.
-func (c contents) checkDrivers(k kernel, compression string) error {
+func (c contents) checkDrivers(ctx context.Context, k kernel, compression string) error {
 	const most = 64 << 20
-	dep, err := c.read(path.Join(k.modules, "modules.dep"), most)
+	dep, err := c.read(ctx, path.Join(k.modules, "modules.dep"), most)
 	if err != nil {
 		return err
 	}
 	all := dep
 	if name, _, ok := c.index.resolve(path.Join(k.modules, "modules.builtin")); ok {
-		builtin, err := c.read(name, most)
+		builtin, err := c.read(ctx, name, most)
 		if err != nil {
 			return err
 		}
@@ -65,19 +64,19 @@ func (c contents) checkDrivers(k kernel, compression string) error {
 			return fmt.Errorf("the kernel %s has no %s driver, as a module or built in: install the rest of its modules in it (linux-modules-extra, kernel-modules)", k.release, driver)
 		}
 	}
-	return c.checkConfig(k, compression)
+	return c.checkConfig(ctx, k, compression)
 }
 
 // checkConfig makes sure that the kernel's squashfs driver can read the compression, if the kernel's configuration is
 // there to tell.
-func (c contents) checkConfig(k kernel, compression string) error {
+func (c contents) checkConfig(ctx context.Context, k kernel, compression string) error {
 	option := map[string]string{Zstd: "CONFIG_SQUASHFS_ZSTD", XZ: "CONFIG_SQUASHFS_XZ", Gzip: "CONFIG_SQUASHFS_ZLIB"}[compression]
 	for _, name := range [...]string{"boot/config-" + k.release, path.Join(k.modules, "config")} {
 		real, _, ok := c.index.resolve(name)
 		if !ok {
 			continue
 		}
-		config, err := c.read(real, 4<<20)
+		config, err := c.read(ctx, real, 4<<20)
 		if err != nil {
 			return err
 		}
@@ -90,7 +89,7 @@ func (c contents) checkConfig(k kernel, compression string) error {
 }
 
 // warnings names what should not be in an image, since every node can read it.
-func (c contents) warnings() ([]string, error) {
+func (c contents) warnings(ctx context.Context) ([]string, error) {
 	var w []string
 	for _, name := range c.index.match("etc/ssh/ssh_host_*_key", "etc/munge/munge.key", "etc/krb5.keytab", "root/.ssh/id_*") {
 		if !strings.HasSuffix(name, ".pub") {
@@ -98,7 +97,7 @@ func (c contents) warnings() ([]string, error) {
 		}
 	}
 	if name, n, ok := c.index.resolve("etc/machine-id"); ok && n.kind == regular && n.size > 0 {
-		id, err := c.read(name, 4<<10)
+		id, err := c.read(ctx, name, 4<<10)
 		if err != nil {
 			return nil, err
 		}

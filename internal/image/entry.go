@@ -1,6 +1,7 @@
 package image
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -38,7 +39,8 @@ type entry struct {
 
 // A source hands out the entries of a file system, one at a time. An entry and its body are used up when add returns.
 type source interface {
-	each(add func(*entry) error) error
+	// each adds every entry. It ends early when ctx does.
+	each(ctx context.Context, add func(*entry) error) error
 	// warnings says, after each, what of the source is not in its entries.
 	warnings() []string
 }

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -11,6 +12,7 @@ import (
 // A fileReader reads exactly the announced number of bytes from a file that may change meanwhile. What is missing is
 // zeros, what is too much is left out, as GNU tar does. Holes are not read.
 type fileReader struct {
+	ctx    context.Context // of the import
 	tree   *tree
 	file   *os.File
 	size   int64
@@ -26,7 +28,7 @@ func (r *fileReader) Read(p []byte) (int, error) {
 	if r.at == r.size {
 		return 0, io.EOF
 	}
-	if err := r.tree.ctx.Err(); err != nil {
+	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
 	if r.at == r.until {

@@ -3,6 +3,7 @@ package image
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ type kernel struct {
 const maxKernel = 256 << 20
 
 // inspect finds the kernel and makes sure that a node can boot with it.
-func (c contents) inspect(compression string) (kernel, []string, error) {
+func (c contents) inspect(ctx context.Context, compression string) (kernel, []string, error) {
 	if _, n, ok := c.index.resolve("sbin/init"); !ok || n.kind != regular {
 		return kernel{}, nil, errors.New("there is no init at /sbin/init: install systemd-sysv in it")
 	}
@@ -34,7 +35,7 @@ func (c contents) inspect(compression string) (kernel, []string, error) {
 	if err != nil {
 		return kernel{}, nil, err
 	}
-	if k.bytes, err = c.read(k.name, maxKernel); err != nil {
+	if k.bytes, err = c.read(ctx, k.name, maxKernel); err != nil {
 		return kernel{}, nil, err
 	}
 	release, arch, err := identify(k.bytes)
@@ -45,10 +46,10 @@ func (c contents) inspect(compression string) (kernel, []string, error) {
 		return kernel{}, nil, fmt.Errorf("kernel /%s says that it is %s: install its package in it again", k.name, release)
 	}
 	k.arch = arch
-	if err := c.checkDrivers(k, compression); err != nil {
+	if err := c.checkDrivers(ctx, k, compression); err != nil {
 		return kernel{}, nil, err
 	}
-	warnings, err := c.warnings()
+	warnings, err := c.warnings(ctx)
 	return k, warnings, err
 }
 

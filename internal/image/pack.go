@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/samara-hpc/samara/internal/blob"
+	"golang.org/x/sys/unix"
 )
 
 // A packed is what is known of an image after it was packed into a squashfs.
@@ -38,7 +39,7 @@ func pack(ctx context.Context, squash tool, from source, file string, o Options)
 		}
 		return p.child.stdin, nil
 	}
-	if err := p.pack(from); err != nil {
+	if err := p.pack(ctx, from); err != nil {
 		return nil, err
 	}
 	if err := seal(file, p.index.inodes, p.root.mtime); err != nil {
@@ -48,9 +49,9 @@ func pack(ctx context.Context, squash tool, from source, file string, o Options)
 }
 
 // open returns the source that the options name.
-func open(ctx context.Context, store *blob.Store, o Options) (source, error) {
+func open(store *blob.Store, o Options) (source, error) {
 	if o.Tar != nil {
-		return &archive{ctx: ctx, in: o.Tar, meter: newMeter(o.Progress, StagePack, o.TarSize)}, nil
+		return &archive{in: o.Tar, meter: newMeter(o.Progress, StagePack, o.TarSize)}, nil
 	}
 	root, err := filepath.EvalSymlinks(o.Dir)
 	if err != nil {
@@ -61,13 +62,11 @@ func open(ctx context.Context, store *blob.Store, o Options) (source, error) {
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("%s is no directory", o.Dir)
 	}
-	skip, err := os.Stat(store.Dir())
-	if err != nil {
-		return nil, err
+	var st unix.Stat_t
+	if err := unix.Stat(store.Dir(), &st); err != nil {
+		return nil, readError(store.Dir(), err)
 	}
-	t := &tree{ctx: ctx, root: root, skip: skip, meter: newMeter(o.Progress, StagePack, 0)}
-	t.meter.at.Total, err = t.total()
-	return t, err
+	return &tree{root: root, skip: inode{st.Dev, st.Ino}, meter: newMeter(o.Progress, StagePack, 0)}, nil
 }
 
 // squashArgs returns the options of mksquashfs. What is not given here would follow the clock or the user.
@@ -115,9 +114,9 @@ type packer struct {
 }
 
 // pack writes all entries of a source. The root directory's own entry counts if it comes first.
-func (p *packer) pack(from source) error {
+func (p *packer) pack(ctx context.Context, from source) error {
 	p.buf = make([]byte, 1<<20)
-	err := from.each(p.add)
+	err := from.each(ctx, p.add)
 	if err == nil {
 		err = p.end()
 	}

@@ -220,7 +220,7 @@ func sum(t *testing.T, name string) string {
 	defer f.Close()
 	info, err := f.Stat()
 	must(t, err)
-	in := &fileReader{tree: &tree{ctx: t.Context(), meter: newMeter(nil, StagePack, 0)}, file: f, size: info.Size(), sparse: true}
+	in := &fileReader{ctx: t.Context(), tree: &tree{meter: newMeter(nil, StagePack, 0)}, file: f, size: info.Size(), sparse: true}
 	h := sha256.New()
 	buf, zeros := make([]byte, 1<<20), make([]byte, 1<<20)
 	for off := 0; ; off++ {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -36,11 +35,8 @@ func findTool(ctx context.Context, name string) (tool, error) {
 		return tool{}, fmt.Errorf("%s -version says no version: install squashfs-tools 4.5 or newer: %w", path, err)
 	}
 	version, _, _ := strings.Cut(rest, " ")
-	major, minor, _ := strings.Cut(version, ".")
-	minor, _, _ = strings.Cut(minor, ".")
-	x, _ := strconv.Atoi(major)
-	y, _ := strconv.Atoi(strings.TrimRight(minor, "-git"))
-	if x < 4 || x == 4 && y < 5 {
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil || major < 4 || major == 4 && minor < 5 {
 		return tool{}, fmt.Errorf("%s is of version %q: install squashfs-tools 4.5 or newer", path, version)
 	}
 	return t, nil

@@ -16,9 +16,8 @@ import (
 
 // A tree is a directory as a source. Its entries come in the order of their names.
 type tree struct {
-	ctx     context.Context
 	root    string
-	skip    fs.FileInfo // the directory of the store, which may be inside
+	skip    inode // the directory of the store, which may be inside
 	meter   *meter
 	linked  map[inode]string // the first name of each file that has several
 	lost    int              // extended attributes that a squashfs cannot hold
@@ -28,10 +27,10 @@ type tree struct {
 type inode struct{ device, number uint64 }
 
 // total returns how many bytes each will read.
-func (t *tree) total() (int64, error) {
+func (t *tree) total(ctx context.Context) (int64, error) {
 	count := newMeter(t.meter.tell, StageScan, 0)
 	t.linked = map[inode]string{}
-	err := t.walk("", func(name string, st *unix.Stat_t) error {
+	err := t.walk(ctx, "", func(name string, st *unix.Stat_t) error {
 		if st.Mode&unix.S_IFMT == unix.S_IFREG && t.firstName(st, name) == "" {
 			count.add(st.Size)
 		}
@@ -42,9 +41,12 @@ func (t *tree) total() (int64, error) {
 }
 
 // each implements source.
-func (t *tree) each(add func(*entry) error) error {
+func (t *tree) each(ctx context.Context, add func(*entry) error) (err error) {
+	if t.meter.at.Total, err = t.total(ctx); err != nil {
+		return err
+	}
 	t.linked = map[inode]string{}
-	err := t.walk("", func(name string, st *unix.Stat_t) error { return t.visit(name, st, add) })
+	err = t.walk(ctx, "", func(name string, st *unix.Stat_t) error { return t.visit(ctx, name, st, add) })
 	t.meter.report()
 	return err
 }
@@ -62,8 +64,8 @@ func (t *tree) warnings() []string {
 }
 
 // walk calls visit for name and everything below it that has a place in an image, directories first.
-func (t *tree) walk(name string, visit func(string, *unix.Stat_t) error) error {
-	if err := t.ctx.Err(); err != nil {
+func (t *tree) walk(ctx context.Context, name string, visit func(string, *unix.Stat_t) error) error {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	full := filepath.Join(t.root, name)
@@ -77,7 +79,7 @@ func (t *tree) walk(name string, visit func(string, *unix.Stat_t) error) error {
 	if err := visit(name, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return err
 	}
-	if info, err := os.Lstat(full); err == nil && os.SameFile(info, t.skip) {
+	if t.skip == (inode{st.Dev, st.Ino}) {
 		return nil
 	}
 	children, err := os.ReadDir(full)
@@ -89,7 +91,7 @@ func (t *tree) walk(name string, visit func(string, *unix.Stat_t) error) error {
 		if excluded(child) {
 			continue
 		}
-		if err := t.walk(child, visit); err != nil {
+		if err := t.walk(ctx, child, visit); err != nil {
 			return err
 		}
 	}
@@ -97,7 +99,7 @@ func (t *tree) walk(name string, visit func(string, *unix.Stat_t) error) error {
 }
 
 // visit makes an entry of a file and adds it.
-func (t *tree) visit(name string, st *unix.Stat_t, add func(*entry) error) error {
+func (t *tree) visit(ctx context.Context, name string, st *unix.Stat_t, add func(*entry) error) error {
 	full := filepath.Join(t.root, name)
 	e := &entry{
 		name: name, mode: int64(st.Mode & 0o7777), uid: int(st.Uid), gid: int(st.Gid), mtime: time.Unix(st.Mtim.Unix()),
@@ -136,7 +138,7 @@ func (t *tree) visit(name string, st *unix.Stat_t, add func(*entry) error) error
 			return readError(full, err)
 		}
 	case regular:
-		return t.addFile(e, full, st, add)
+		return t.addFile(ctx, e, full, st, add)
 	}
 	return add(e)
 }
@@ -155,7 +157,7 @@ func (t *tree) firstName(st *unix.Stat_t, name string) string {
 }
 
 // addFile adds a regular file, with as many bytes as it has when it is opened.
-func (t *tree) addFile(e *entry, full string, st *unix.Stat_t, add func(*entry) error) error {
+func (t *tree) addFile(ctx context.Context, e *entry, full string, st *unix.Stat_t, add func(*entry) error) error {
 	f, err := os.OpenFile(full, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // removed meanwhile
@@ -172,7 +174,7 @@ func (t *tree) addFile(e *entry, full string, st *unix.Stat_t, add func(*entry) 
 		return fmt.Errorf("%s was replaced while it was read: import it again", full)
 	}
 	e.size = info.Size()
-	e.body = &fileReader{tree: t, file: f, size: e.size, sparse: st.Blocks*512 < e.size}
+	e.body = &fileReader{ctx: ctx, tree: t, file: f, size: e.size, sparse: st.Blocks*512 < e.size}
 	return add(e)
 }
 
