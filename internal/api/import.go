@@ -71,9 +71,6 @@ func (s *Server) importImage(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		failure := codeOf(err)
 		last = importLine{Error: &errorBody{Code: failure.name, Text: err.Error()}}
-		if failure.err == ErrInternal && ctx.Err() == nil {
-			s.Logger.Error("import failed", "image", in.Name, "err", err)
-		}
 	}
 	lines.write(last)
 	return nil

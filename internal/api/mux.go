@@ -156,18 +156,16 @@ func (w *stamped) WriteHeader(status int) {
 // Unwrap lets http.ResponseController reach the connection.
 func (w *stamped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// fail answers with an error. Those that are nobody's but the controller's are logged, and strangers are not told them.
+// fail answers with an error. Strangers are not told what is wrong with the controller itself: that is logged.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, on route, err error) {
 	if r.Context().Err() != nil {
 		return // the client went away, or the server ends: nobody reads the answer
 	}
 	c := codeOf(err)
 	text := err.Error()
-	if c.err == ErrInternal {
-		s.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
-		if on.allow == anyone {
-			text = ErrInternal.Error()
-		}
+	if c.err == ErrInternal && on.allow == anyone {
+		s.Logger.Error("request failed", "path", r.URL.Path, "from", r.RemoteAddr, "err", err)
+		text = ErrInternal.Error()
 	}
 	if c.status == http.StatusUnauthorized {
 		w.Header().Set("Connection", "close") // the certificate belongs to the connection: a better one needs another

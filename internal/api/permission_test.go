@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -226,5 +227,17 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 	}
 	if walked < 10 {
 		t.Errorf("walked %d routes, want all of them", walked)
+	}
+}
+
+func TestStrangersAreNotToldOfFaults(t *testing.T) {
+	var log bytes.Buffer
+	rig := newRig(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	_, err := call(t.Context(), rig.remote(t, identity.Subject{}), agentEnroll, fleet.EnrollRequest{Token: "fault"}, nil)
+	if !errors.Is(err, ErrInternal) || strings.Contains(err.Error(), "fire") {
+		t.Errorf("enroll at a faulty controller: %v, want ErrInternal without the reason", err)
+	}
+	if !strings.Contains(log.String(), "disk on fire") {
+		t.Errorf("the log lacks the reason: %s", log.String())
 	}
 }

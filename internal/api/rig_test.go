@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -100,7 +101,11 @@ func (m *memory) tell(verb, node string) {
 }
 
 func (m *memory) Enroll(_ context.Context, remote netip.AddrPort, r fleet.EnrollRequest) (fleet.EnrollAnswer, error) {
-	if r.Token != "good" {
+	switch r.Token {
+	case "good":
+	case "fault":
+		return fleet.EnrollAnswer{}, errors.New("/var/lib/samara/keys: disk on fire")
+	default:
 		return fleet.EnrollAnswer{}, fmt.Errorf("%w: malformed", identity.ErrToken)
 	}
 	m.tell("enroll", remote.Addr().String())
