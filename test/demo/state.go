@@ -78,12 +78,13 @@ func (d *demo) down() error {
 	if err != nil {
 		return err
 	}
+	_, err = lab.OpenNetwork(networkName)
+	if !found && err != nil {
+		d.say("no demo runs here, by what is in %s", d.dir())
+		return os.RemoveAll(d.dir())
+	}
 	if err := d.remove(s); err != nil {
 		return err
-	}
-	if !found {
-		d.say("no demo runs here, by what is in %s", d.dir())
-		return nil
 	}
 	d.say("the demo is gone; the figures stay in %s, the Debian root filesystem in %s", d.figuresPath(), lab.CacheDir())
 	return nil

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A Console is what a machine has written to its serial console. Its methods are for one goroutine at a time.
+// A Console is what a machine has written to its serial console. Expect is for one goroutine at a time.
 type Console struct {
 	Path  string       // the log that QEMU keeps of it
 	seen  int64        // how much of it Expect has consumed
@@ -62,13 +62,18 @@ func (c *Console) LastLine() string {
 	return lines[len(lines)-1]
 }
 
-// escapes are terminal control sequences (ECMA-48): CSI, OSC, and two-character ones.
-var escapes = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-_=>78c])`)
+// Terminal control sequences (ECMA-48). Moves go elsewhere on the screen, which begins another line; the others, such
+// as colours, stand within one.
+var (
+	moves   = regexp.MustCompile(`\x1b(\[[0-9;]*[A-HJf]|c)`)
+	escapes = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-_=>78])`)
+)
 
 // printable returns the lines of b that have something to read.
 func printable(b []byte) []string {
 	var lines []string
-	text := strings.ReplaceAll(string(escapes.ReplaceAll(b, []byte("\n"))), "\r", "\n")
+	text := string(escapes.ReplaceAll(moves.ReplaceAll(b, []byte("\n")), nil))
+	text = strings.ReplaceAll(text, "\r", "\n")
 	for line := range strings.SplitSeq(text, "\n") {
 		line = strings.Map(func(r rune) rune {
 			if r < ' ' || r == 0x7f || r == '\uFFFD' {

@@ -23,4 +23,5 @@ UNIT
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer; do
 	ln -sf /dev/null etc/systemd/system/$unit
 done
+rm -rf var/log/journal # else the journal is kept twice: in /run and, with access lists that squashfs has not, here
 rm -rf var/lib/apt/lists/* var/cache/apt/* var/cache/debconf/*-old var/log/apt var/log/dpkg.log var/log/alternatives.log
