@@ -38,8 +38,8 @@ bin/samara-linux-%: $(SOURCES) $(AGENTS)
 # The agent is stripped of its build id, so that equal sources make equal initramfs.
 cmd/samara/agent/samara-agent-%.gz: $(SOURCES)
 	GOOS=linux GOARCH=$* go build -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o bin/samara-agent-$* ./cmd/samara-agent
-	gzip -9 -n -c bin/samara-agent-$* > $@.tmp
-	mv $@.tmp $@
+	gzip -9 -n -c bin/samara-agent-$* > bin/samara-agent-$*.gz
+	mv bin/samara-agent-$*.gz $@
 
 .PHONY: demo
 demo: ## boot four machines on this one from a real Debian image, the last fed by the others alone
