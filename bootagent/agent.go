@@ -54,6 +54,10 @@ func Run(ctx context.Context, log *slog.Logger, reason string) error {
 	if err != nil {
 		return err
 	}
+	// The kernel names a process after its file, and that was /proc/self/exe.
+	if err := os.WriteFile("/proc/self/comm", []byte(strings.TrimPrefix(ChildName, "@")), 0); err != nil {
+		log.Warn("name this process", "err", err)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	a := &agent{log: log, link: link, timeline: newTimeline()}
 	defer a.close()
