@@ -19,14 +19,15 @@ type Image struct {
 // An ImageVersion is one immutable build of an image and what is needed to boot it.
 type ImageVersion struct {
 	Number        int       `json:"number"`
-	Root          Blob      `json:"root"`           // the squashfs that nodes run
-	Torrent       Blob      `json:"torrent"`        // the bencoded info dictionary of Root's torrent
-	Kernel        Blob      `json:"kernel"`         // the kernel found inside
-	Initramfs     Blob      `json:"initramfs"`      // agent and modules, built for Kernel
-	Agent         Digest    `json:"agent"`          // the agent inside Initramfs
-	KernelRelease string    `json:"kernel_release"` // as uname -r prints it
-	Arch          string    `json:"arch"`           // Go's name: amd64 or arm64
-	Source        string    `json:"source"`         // what it was imported from
+	Root          Blob      `json:"root"`               // the squashfs that nodes run
+	Torrent       Blob      `json:"torrent"`            // the bencoded info dictionary of Root's torrent
+	Kernel        Blob      `json:"kernel"`             // the kernel found inside
+	Initramfs     Blob      `json:"initramfs"`          // agent and modules, built for Kernel
+	Agent         Digest    `json:"agent"`              // the agent inside Initramfs
+	KernelRelease string    `json:"kernel_release"`     // as uname -r prints it
+	Arch          string    `json:"arch"`               // Go's name: amd64 or arm64
+	Firmware      bool      `json:"firmware,omitempty"` // whether Initramfs holds the firmware of its modules
+	Source        string    `json:"source"`             // what it was imported from
 	Imported      time.Time `json:"imported"`
 }
 

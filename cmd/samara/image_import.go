@@ -15,12 +15,15 @@ import (
 
 func newImageImport(g *global) *cobra.Command {
 	var why string
+	var firmware bool
 	c := &cobra.Command{
 		Use:   "import SRC NAME",
 		Short: "Make a new version of an image",
 		Long: `Make a new version of an image from a root directory, a tar file, or a tar stream on the standard
 input ("-"). A directory is read by the controller, on its own disk. The kernel and its modules
-are taken from inside. Progress goes to the standard error.`,
+are taken from inside. Some network cards (bnx2x, qede, nfp and others) need firmware before a node
+has its image: --firmware takes it from the image into the initramfs. Progress goes to the standard
+error.`,
 		Example: `  samara image import /srv/rootfs/debian debian
   samara image import debian.tar debian
   ssh golden 'tar --xattrs --one-file-system -C / -c .' | samara image import - debian`,
@@ -43,6 +46,7 @@ are taken from inside. Progress goes to the standard error.`,
 				return err
 			}
 			defer done()
+			from.Firmware = firmware
 			return g.askLong(c.Context(), func(ctx context.Context, client *api.Client) error {
 				p := newProgress(c.ErrOrStderr(), g.terminal(c.ErrOrStderr()))
 				v, err := client.ImportImage(ctx, args[1], from, why, p.show)
@@ -59,6 +63,7 @@ are taken from inside. Progress goes to the standard error.`,
 		},
 	}
 	c.Flags().StringVar(&why, "why", "", "`reason` for the audit record")
+	c.Flags().BoolVar(&firmware, "firmware", false, "put the image's firmware of network cards into the initramfs")
 	return c
 }
 

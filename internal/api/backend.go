@@ -32,8 +32,10 @@ type ImportRequest struct {
 	Path   string    // absolute, of a directory or a tar file on the controller
 	Stream io.Reader // a tar stream; it ends with io.EOF, or with another error if the client went away
 	Source string    // what the user called it, for fleet.ImageVersion.Source
-	Who    string    // for the audit record, as in fleet.Entry
-	Why    string    // for the audit record, as in fleet.Entry
+	// Firmware asks for the image's firmware of network cards in the initramfs.
+	Firmware bool
+	Who      string // for the audit record, as in fleet.Entry
+	Why      string // for the audit record, as in fleet.Entry
 }
 
 // An Observer knows what controllers saw of machines that boot. Its methods are called from any goroutine; what they

@@ -19,6 +19,8 @@ type Source struct {
 	Path   string    // absolute, of a directory or a tar file on the controller; over the Unix socket only
 	Stream io.Reader // a tar stream; a last read of it may be under way when ImportImage has failed
 	Name   string    // what the user called it
+
+	Firmware bool // put the image's firmware of network cards into the initramfs
 }
 
 // maxLine bounds one line of an import's answer, in bytes.
@@ -28,6 +30,9 @@ const maxLine = 64 << 10
 // sends. When ctx ends, the controller gives the import up.
 func (c *Client) ImportImage(ctx context.Context, image string, from Source, why string, progress func(Progress)) (fleet.ImageVersion, error) {
 	query := ChangeOptions{Why: why}.query()
+	if from.Firmware {
+		query.Set(firmwareParam, "1")
+	}
 	kind, body, err := from.open(ctx, query)
 	if err != nil {
 		return fleet.ImageVersion{}, err

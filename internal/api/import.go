@@ -28,6 +28,9 @@ const (
 // sourceParam is the query parameter with what the user called the source of a stream.
 const sourceParam = "source"
 
+// firmwareParam is the query parameter that asks for firmware in the initramfs, with the value "1".
+const firmwareParam = "firmware"
+
 // importImage answers with lines of JSON, the last of which holds the result or the error. Errors before the first
 // line are answered as everywhere.
 func (s *Server) importImage(w http.ResponseWriter, r *request) error {
@@ -78,7 +81,7 @@ func (s *Server) importImage(w http.ResponseWriter, r *request) error {
 
 // importSource reads from the head of r what is to be imported.
 func importSource(r *request, c *http.ResponseController) (ImportRequest, error) {
-	in := ImportRequest{Name: r.PathValue("image"), Who: r.who, Why: r.URL.Query().Get(whyParam)}
+	in := ImportRequest{Name: r.PathValue("image"), Who: r.who, Why: r.URL.Query().Get(whyParam), Firmware: r.URL.Query().Get(firmwareParam) == "1"}
 	if err := fleet.CheckName("image", in.Name); err != nil {
 		return ImportRequest{}, err
 	}

@@ -21,7 +21,6 @@ const lowDisk = 10
 type health struct {
 	self    self
 	version string
-	dir     string // of the blobs, whose file system is watched
 	store   *raftstore.Store
 	blobs   *blob.Store
 	origin  *origin
@@ -49,13 +48,13 @@ func (h *health) Status(context.Context) api.Status {
 		}
 	}
 	var fs unix.Statfs_t
-	if err := unix.Statfs(h.dir, &fs); err == nil {
+	if err := unix.Statfs(h.blobs.Dir(), &fs); err == nil {
 		s.Disk.Free = int64(fs.Bavail) * fs.Bsize
 		s.Disk.Size = int64(fs.Blocks) * fs.Bsize
 	}
 	if s.Disk.Size > 0 && s.Disk.Free*100 < s.Disk.Size*lowDisk {
 		s.Problems = append(s.Problems, api.Problem{
-			What: fmt.Sprintf("the disk of %s is nearly full: %d MiB free", h.dir, s.Disk.Free>>20),
+			What: fmt.Sprintf("the disk of %s is nearly full: %d MiB free", h.blobs.Dir(), s.Disk.Free>>20),
 			Cure: "delete image versions that no node uses: samara image list, samara image delete NAME:VERSION",
 		})
 	}

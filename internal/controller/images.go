@@ -79,7 +79,7 @@ func (i *images) Import(ctx context.Context, r api.ImportRequest, progress func(
 		i.logger.Warn(w, "image", r.Name)
 		progress(api.Progress{Warning: w})
 	}
-	v = fleet.ImageVersion{Root: made.Root, Kernel: made.Kernel, KernelRelease: made.Release, Arch: made.Arch, Source: r.Source, Imported: time.Now().UTC()}
+	v = fleet.ImageVersion{Root: made.Root, Kernel: made.Kernel, KernelRelease: made.Release, Arch: made.Arch, Firmware: r.Firmware, Source: r.Source, Imported: time.Now().UTC()}
 	progress(api.Progress{Step: "torrent", Total: made.Root.Size})
 	if v.Torrent, err = i.writeTorrent(ctx, made.Root); err != nil {
 		return fleet.ImageVersion{}, err
@@ -171,7 +171,7 @@ func (i *images) writeInitramfs(ctx context.Context, v fleet.ImageVersion) (flee
 	if err != nil {
 		return fleet.Blob{}, fleet.Digest{}, err
 	}
-	modules, err := image.ExtractModules(ctx, i.blobs, v.Root.Digest, v.KernelRelease, false)
+	modules, err := image.ExtractModules(ctx, i.blobs, v.Root.Digest, v.KernelRelease, v.Firmware)
 	if err != nil {
 		return fleet.Blob{}, fleet.Digest{}, err
 	}
@@ -181,7 +181,7 @@ func (i *images) writeInitramfs(ctx context.Context, v fleet.ImageVersion) (flee
 		return fleet.Blob{}, fleet.Digest{}, err
 	}
 	b, err := i.write(func(w io.Writer) error {
-		_, err := initramfs.Build(w, initramfs.Options{Agent: program, Modules: modules.Dir, Release: v.KernelRelease, Config: modules.Config, Shell: shell})
+		_, err := initramfs.Build(w, initramfs.Options{Agent: program, Modules: modules.Dir, Release: v.KernelRelease, Config: modules.Config, Firmware: modules.Firmware, Shell: shell})
 		return err
 	})
 	if err != nil {

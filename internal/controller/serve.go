@@ -188,7 +188,7 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 		return nil, err
 	}
 	images := newImages(k)
-	h := &health{self: k.self, version: k.Version, dir: dir(k.Dir).path("blobs"), store: k.store, blobs: k.blobs, origin: source,
+	h := &health{self: k.self, version: k.Version, store: k.store, blobs: k.blobs, origin: source,
 		members: func() int { return alive(gossip.Members()) }, started: time.Now(), corrupt: map[fleet.Digest]error{}}
 	people := api.New(api.Config{Store: store{k.store}, Images: images, Observer: observer{journal}, Agents: agents, Health: h, Logger: log})
 	socket, err := api.ListenSocket(k.Socket)
