@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -50,7 +51,11 @@ func Init(ctx context.Context, o InitOptions) error {
 	if d.initialised() {
 		return fmt.Errorf("controller in %s: %w; to start over, stop it and remove that directory", d, fleet.ErrExists)
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	err = os.MkdirAll(o.Dir, 0o700)
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("make the controller's directory: %w; run as root", err)
+	}
+	if err != nil {
 		return fmt.Errorf("make the controller's directory: %w", err)
 	}
 	unlock, err := d.lock()

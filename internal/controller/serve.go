@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
@@ -91,8 +92,13 @@ func openCore(d dir, me self, c Config) (*core, error) {
 		return nil, err
 	}
 	l, err := net.Listen("tcp4", controlAddress(me.Address, me.Ports))
-	if err != nil {
-		return nil, fmt.Errorf("control port: %w; is another samara running? see ss -ltnp", err)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("control port %d is in use: stop the program that holds it (ss -ltnp names it): %w", me.Ports.Control, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("control port: %s is not an address of this machine (ip -4 address shows those it has): %w", me.Address, err)
+	case err != nil:
+		return nil, fmt.Errorf("control port: %w", err)
 	}
 	mux := newPortMux(l, server, c.Logger)
 	store, err := raftstore.Open(raftstore.Config{
