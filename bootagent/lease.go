@@ -82,11 +82,12 @@ func addrs(ips []net.IP) []netip.Addr {
 	return list
 }
 
-// dhcpTimes are how long one exchange waits for an answer, and how often it is repeated. Controllers that stand in for a
-// dead one answer within half a second; switches may need longer before they forward.
+// How long an exchange waits for an answer at first, and how often it asks; the wait doubles each time, so silence is
+// noticed after 30 s. Controllers that stand in for a dead one answer within half a second; a switch's port may take
+// longer before it forwards.
 const (
-	dhcpWait  = 3 * time.Second
-	dhcpTries = 5
+	dhcpWait  = 2 * time.Second
+	dhcpTries = 4
 )
 
 var errNoAnswer = errors.New("no DHCP server answers")

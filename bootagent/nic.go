@@ -136,7 +136,7 @@ func (w *linkWatch) consider(ctx context.Context, l netlink.Link) {
 	case a.RawFlags&unix.IFF_LOWER_UP == 0:
 		text += " has no carrier: check the cable and the switch's port"
 	default:
-		text += " has a carrier"
+		text += " has a carrier, and waits for a DHCP server to answer"
 		if !w.asking[a.Index] {
 			w.asking[a.Index] = true
 			go func() {

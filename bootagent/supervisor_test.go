@@ -28,7 +28,7 @@ const (
 
 // roleOf returns what a process with that argv[0] does in such a machine, nil for a test run.
 func roleOf(argv0 string) func() int {
-	return map[string]func() int{makerName: roleMaker, pid1Name: rolePID1, ChildName: roleAgent, imageInit: roleInit}[argv0]
+	return map[string]func() int{makerName: roleMaker, pid1Name: rolePID1, ChildName: roleAgent, imageInit: roleInit, netName: roleNet}[argv0]
 }
 
 // program builds this test binary once more, static: in such a machine there is no C library.
