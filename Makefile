@@ -11,8 +11,8 @@ OUT     ?= out
 SUDO    := $(if $(filter 0,$(shell id -u)),,sudo -E env "PATH=$(PATH)")
 
 export CGO_ENABLED := 0
-# One metrics library instead of two: see the replacement in go.mod.
-export GOFLAGS := -tags=hashicorpmetrics $(GOFLAGS)
+# One metrics library instead of two (see the replacement in go.mod); no databases behind anacrolix/torrent.
+export GOFLAGS := -tags=hashicorpmetrics,noboltdb,nosqlite $(GOFLAGS)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 BUILD    := go build -trimpath -ldflags "$(LDFLAGS)"
 TOOL     := go tool -modfile=test/tools/go.mod

@@ -194,8 +194,9 @@ func TestPlan(t *testing.T) {
 
 func TestMachineIDIsStableAndSecret(t *testing.T) {
 	c := testCluster()
-	if c.MachineID("n1") != c.MachineID("n1") || c.MachineID("n1") == c.MachineID("n2") || len(c.MachineID("n1")) != 32 {
-		t.Errorf("machine ids %s and %s", c.MachineID("n1"), c.MachineID("n2"))
+	first, again, other := c.MachineID("n1"), c.MachineID("n1"), c.MachineID("n2")
+	if first != again || first == other || len(first) != 32 {
+		t.Errorf("machine ids of n1 %s and %s, of n2 %s", first, again, other)
 	}
 }
 

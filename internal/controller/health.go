@@ -25,7 +25,6 @@ type health struct {
 	blobs   *blob.Store
 	origin  *origin
 	members func() int // processes that gossip calls alive
-	agent   func(arch string) ([]byte, error)
 	started time.Time
 
 	mu      sync.Mutex

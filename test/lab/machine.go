@@ -49,7 +49,7 @@ func (n *Network) Boot(m Machine, accel Accelerator, dir string) (*VM, error) {
 	}
 	path := func(suffix string) string { return filepath.Join(dir, m.Name+suffix) }
 	args := append(accel.args(),
-		"-name", m.Name, "-uuid", uuidOf(m.MAC), "-machine", "q35,graphics=off", "-m", strconv.Itoa(orDefault(m.Memory, 1024)), "-smp", strconv.Itoa(orDefault(m.CPUs, 1)),
+		"-name", m.Name, "-uuid", uuidOf(m.MAC), "-machine", "q35,graphics=off,sata=off,smbus=off", "-m", strconv.Itoa(orDefault(m.Memory, 1024)), "-smp", strconv.Itoa(orDefault(m.CPUs, 1)),
 		"-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", // so that SeaBIOS and iPXE show themselves on the serial console
 		"-chardev", "socket,id=serial,path="+path(".serial")+",server=on,wait=off,logfile="+path(".console")+",logappend=off",
 		"-serial", "chardev:serial",
