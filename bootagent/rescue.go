@@ -11,7 +11,7 @@ import (
 // rescue gives the person at the console a shell, and returns when it ends.
 func rescue(ctx context.Context, log *slog.Logger) {
 	if _, err := os.Stat(shellPath); err != nil {
-		log.Error("samara.rescue asks for a shell, but the initramfs has none: build it with one (samara serve --rescue-shell)", "err", err)
+		log.Error("samara.rescue asks for a shell, but the initramfs has none: install busybox-static on the controller and import the image again", "err", err)
 		_ = sleep(ctx, stepRetry.Cap)
 		return
 	}
