@@ -325,16 +325,30 @@ func (c *Client) Drop(h Hash) error {
 
 // Uploaded returns the bytes of payload that were sent for a torrent since it was added, or 0 for one that is not in the client.
 func (c *Client) Uploaded(h Hash) int64 {
-	c.mu.Lock()
-	var t *torrent.Torrent
-	if e := c.torrents[h]; e != nil {
-		t = e.torrent
-	}
-	c.mu.Unlock()
+	t := c.torrent(h)
 	if t == nil {
 		return 0
 	}
 	return uploaded(t)
+}
+
+// Connected returns the number of peers that are connected for a torrent now, or 0 for one that is not in the client.
+func (c *Client) Connected(h Hash) int {
+	t := c.torrent(h)
+	if t == nil {
+		return 0
+	}
+	return len(t.PeerConns())
+}
+
+// torrent returns the library's torrent, or nil if it is not in the client.
+func (c *Client) torrent(h Hash) *torrent.Torrent {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.torrents[h]; e != nil {
+		return e.torrent
+	}
+	return nil
 }
 
 func uploaded(t *torrent.Torrent) int64 {

@@ -34,10 +34,9 @@ type health struct {
 // Status returns what the controller knows of itself.
 func (h *health) Status(context.Context) api.Status {
 	raft := h.store.Status()
-	torrents, sent := h.origin.uploaded()
 	s := api.Status{
 		ID: h.self.ID, Version: h.version, Role: raft.Role, Leader: raft.Leader, Quorum: raft.Leader != "",
-		Uptime: time.Since(h.started), Members: h.members(), Seeding: api.Seeding{Torrents: torrents, OriginBytes: sent},
+		Uptime: time.Since(h.started), Members: h.members(), Seeding: h.origin.seeding(),
 		Problems: h.problems(),
 	}
 	if list, err := h.blobs.List(); err == nil {

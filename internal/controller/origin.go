@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/api"
 	"github.com/samara-hpc/samara/internal/blob"
 	"github.com/samara-hpc/samara/seeder"
 )
@@ -20,9 +21,10 @@ type origin struct {
 	self   fleet.Controller
 	logger *slog.Logger
 
-	mu     sync.Mutex
-	seeded map[fleet.Digest]seed
-	failed map[fleet.Digest]error // why an image is not on offer
+	mu      sync.Mutex
+	dropped int64 // bytes sent for images that are no longer on offer
+	seeded  map[fleet.Digest]seed
+	failed  map[fleet.Digest]error // why an image is not on offer
 }
 
 type seed struct {
@@ -73,6 +75,7 @@ func (o *origin) follow(state fleet.State) {
 		if wanted[d] {
 			continue
 		}
+		o.dropped += o.client.Uploaded(s.hash)
 		if err := o.client.Drop(s.hash); err != nil && !errors.Is(err, seeder.ErrDropped) {
 			o.logger.Error("cannot stop seeding", "blob", d.Short(), "err", err)
 		}
@@ -116,14 +119,16 @@ func (o *origin) digestOf(h seeder.Hash) (fleet.Digest, bool) {
 	return fleet.Digest{}, false
 }
 
-// uploaded returns how many torrents are on offer, and the payload sent for them, in bytes.
-func (o *origin) uploaded() (torrents int, sent int64) {
+// seeding returns what is on offer and what was sent of it.
+func (o *origin) seeding() api.Seeding {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, s := range o.seeded {
-		sent += o.client.Uploaded(s.hash)
+	s := api.Seeding{Torrents: len(o.seeded), OriginBytes: o.dropped}
+	for _, offered := range o.seeded {
+		s.Peers += o.client.Connected(offered.hash)
+		s.OriginBytes += o.client.Uploaded(offered.hash)
 	}
-	return len(o.seeded), sent
+	return s
 }
 
 // member is this controller as outside clients of a swarm see it.
