@@ -112,6 +112,16 @@ func checkAuthorizedKeys(keys []string) error {
 	return nil
 }
 
+// NodePorts returns the ports that nodes use for themselves: those of the swarm and of gossip, as the first controller
+// has them.
+func (c Cluster) NodePorts() Ports {
+	if len(c.Controllers) == 0 {
+		return Ports{}
+	}
+	p := c.Controllers[0].Ports
+	return Ports{Swarm: p.Swarm, Gossip: p.Gossip}
+}
+
 // Controller returns the controller with that id.
 func (c Cluster) Controller(id string) (Controller, bool) {
 	i := slices.IndexFunc(c.Controllers, func(ctl Controller) bool { return ctl.ID == id })

@@ -98,7 +98,7 @@ func (a *agents) manifest(state fleet.State, cluster fleet.Cluster, token identi
 		Address: netip.PrefixFrom(iface.IP, network.Subnet.Bits()), Gateway: network.Gateway, DNS: network.DNS, Domain: network.Domain,
 		MachineID: cluster.MachineID(node.Name), AuthorizedKeys: cluster.AuthorizedKeys,
 		Image: img.Name, Version: version.Number, Root: version.Root, Torrent: info,
-		Controllers: cluster.Controllers, Ports: fleet.DefaultPorts, MeshKey: cluster.MeshKey, Time: now.UTC(),
+		Controllers: cluster.Controllers, Ports: cluster.NodePorts(), MeshKey: cluster.MeshKey, Time: now.UTC(),
 	}, nil
 }
 
@@ -144,10 +144,12 @@ func (a *agents) Renew(_ context.Context, node string, r fleet.RenewRequest) (fl
 
 // Report takes note of a boot.
 func (a *agents) Report(_ context.Context, node string, remote netip.AddrPort, r fleet.Report) error {
-	n, ok := a.state().Node(node)
+	state := a.state()
+	n, ok := state.Node(node)
 	if !ok {
 		return fmt.Errorf("node %s: %w", node, fleet.ErrNotFound)
 	}
+	cluster, _ := state.Cluster()
 	from := remote.Addr().Unmap()
 	at := max(0, slices.IndexFunc(n.Interfaces, func(i fleet.Interface) bool { return i.IP == from }))
 	var mac fleet.MAC
@@ -155,7 +157,7 @@ func (a *agents) Report(_ context.Context, node string, remote netip.AddrPort, r
 		mac = n.Interfaces[at].MAC
 	}
 	a.journal.Report(node, mac, r)
-	a.peers.report(n, from, r, a.now())
+	a.peers.report(node, netip.AddrPortFrom(from, cluster.NodePorts().Swarm), r, a.now())
 	return nil
 }
 

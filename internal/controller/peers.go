@@ -60,16 +60,16 @@ func newPeerTable(gossip func() []holder, rackOf func(string) string) *peerTable
 	return &peerTable{gossip: gossip, rackOf: rackOf, nodes: map[string]peer{}, listed: map[fleet.Digest]memberList{}}
 }
 
-// report takes note of what a node at from holds.
-func (t *peerTable) report(n fleet.Node, from netip.Addr, r fleet.Report, now time.Time) {
+// report takes note of what a node holds that speaks BitTorrent at addr.
+func (t *peerTable) report(node string, addr netip.AddrPort, r fleet.Report, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	old, known := t.nodes[n.Name]
-	p := peer{addr: netip.AddrPortFrom(from, fleet.DefaultPorts.Swarm), boot: r.BootID, swarm: r.Swarm, seen: now, progress: now}
+	old, known := t.nodes[node]
+	p := peer{addr: addr, boot: r.BootID, swarm: r.Swarm, seen: now, progress: now}
 	if known && old.boot == r.BootID && old.swarm.Blob == r.Swarm.Blob && r.Swarm.Have <= old.swarm.Have {
 		p.progress = old.progress
 	}
-	t.nodes[n.Name] = p
+	t.nodes[node] = p
 	if now.Sub(t.swept) > sweepInterval {
 		t.sweep(now)
 	}

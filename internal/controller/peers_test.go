@@ -20,7 +20,9 @@ func report(d fleet.Digest, have int64, complete bool) fleet.Report {
 	return fleet.Report{BootID: "b1", Swarm: fleet.SwarmReport{Blob: d, Have: have, Complete: complete}}
 }
 
-func addr(host byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, 0, host}) }
+func swarmPort(host byte) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, 0, host}), 7602)
+}
 
 func names(members []seeder.Member, keep func(seeder.Member) bool) []string {
 	var out []string
@@ -38,16 +40,16 @@ func aliveMember(m seeder.Member) bool { return m.Alive }
 func TestWhoIsInASwarm(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	gossip := []holder{
-		{name: "gossips", addr: netip.AddrPortFrom(addr(9), 7602), alive: true, holds: func(d fleet.Digest) bool { return d == theImage }},
-		{name: "dead", addr: netip.AddrPortFrom(addr(8), 7602), holds: func(d fleet.Digest) bool { return true }},
-		{name: "moved-on", addr: netip.AddrPortFrom(addr(7), 7602), alive: true, holds: func(d fleet.Digest) bool { return d == theImage }},
-		{name: "seeds", addr: netip.AddrPortFrom(addr(2), 7602), alive: true, holds: func(fleet.Digest) bool { return false }},
+		{name: "gossips", addr: swarmPort(9), alive: true, holds: func(d fleet.Digest) bool { return d == theImage }},
+		{name: "dead", addr: swarmPort(8), holds: func(d fleet.Digest) bool { return true }},
+		{name: "moved-on", addr: swarmPort(7), alive: true, holds: func(d fleet.Digest) bool { return d == theImage }},
+		{name: "seeds", addr: swarmPort(2), alive: true, holds: func(fleet.Digest) bool { return false }},
 	}
 	table := newPeerTable(func() []holder { return gossip }, func(string) string { return "" })
-	table.report(fleet.Node{Name: "fetches"}, addr(1), report(theImage, 10, false), start)
-	table.report(fleet.Node{Name: "seeds"}, addr(2), report(theImage, 100, true), start)
-	table.report(fleet.Node{Name: "seeds-unheard"}, addr(3), report(theImage, 100, true), start)
-	table.report(fleet.Node{Name: "moved-on"}, addr(7), report(otherImage, 1, false), start)
+	table.report("fetches", swarmPort(1), report(theImage, 10, false), start)
+	table.report("seeds", swarmPort(2), report(theImage, 100, true), start)
+	table.report("seeds-unheard", swarmPort(3), report(theImage, 100, true), start)
+	table.report("moved-on", swarmPort(7), report(otherImage, 1, false), start)
 
 	for what, c := range map[string]struct {
 		after time.Duration
@@ -61,7 +63,7 @@ func TestWhoIsInASwarm(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", what, got, c.want)
 		}
 	}
-	table.report(fleet.Node{Name: "other"}, addr(4), report(theImage, 1, true), start.Add(2*forgetPeerPast))
+	table.report("other", swarmPort(4), report(theImage, 1, true), start.Add(2*forgetPeerPast))
 	if len(table.nodes) != 1 {
 		t.Errorf("%d nodes are remembered, want only the one that reported lately", len(table.nodes))
 	}
@@ -72,7 +74,7 @@ func TestTheOriginIsForColdImagesAndForWhoStarves(t *testing.T) {
 	table := newPeerTable(func() []holder { return nil }, func(string) string { return "r1" })
 	ask := func(have int64) fleet.SwarmAnswer {
 		r := report(theImage, have, false)
-		table.report(fleet.Node{Name: "n9"}, addr(9), r, now)
+		table.report("n9", swarmPort(9), r, now)
 		return table.answer("n9", r, heads, now)
 	}
 	if a := ask(0); len(a.Origin) != 1 || len(a.Peers) != 0 {
@@ -80,7 +82,7 @@ func TestTheOriginIsForColdImagesAndForWhoStarves(t *testing.T) {
 	}
 	seeds := func() {
 		for i := range byte(3) {
-			table.report(fleet.Node{Name: string('a' + rune(i))}, addr(i+1), report(theImage, 100, true), now)
+			table.report(string('a' + rune(i)), swarmPort(i+1), report(theImage, 100, true), now)
 		}
 	}
 	seeds()
