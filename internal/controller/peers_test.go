@@ -82,7 +82,7 @@ func TestTheOriginIsForColdImagesAndForWhoStarves(t *testing.T) {
 	}
 	seeds := func() {
 		for i := range byte(3) {
-			table.report(string('a' + rune(i)), swarmPort(i+1), report(theImage, 100, true), now)
+			table.report(string('a'+rune(i)), swarmPort(i+1), report(theImage, 100, true), now)
 		}
 	}
 	seeds()
