@@ -100,8 +100,9 @@ func checkSnapshotHead(id string, meta *raft.SnapshotMeta, r io.Reader) (int64, 
 }
 
 // check reads all snapshots and returns the index of the newest and the state in it; both are zero if there is none.
-// FileSnapshotStore passes over a damaged one without a word. What was left of unfinished ones is removed. firstLog is the first index in the log, 0 if it is empty.
-func (s *snapshotStore) check(firstLog uint64) (index uint64, state fleet.State, err error) {
+// FileSnapshotStore passes over a damaged one without a word. What was left of unfinished ones is removed. tail
+// returns the first index of the log's last entries without a gap, 0 if there are none.
+func (s *snapshotStore) check(tail func() (uint64, error)) (index uint64, state fleet.State, err error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return 0, fleet.State{}, err
@@ -126,7 +127,7 @@ func (s *snapshotStore) check(firstLog uint64) (index uint64, state fleet.State,
 		return index, state, nil
 	}
 	cure := cureReplace
-	if firstLog > 0 && firstLog <= index+1 {
+	if first, err := tail(); err == nil && first > 0 && first <= index+1 {
 		cure = "move it away: the rest of the directory holds all that is in it"
 	}
 	return 0, fleet.State{}, fmt.Errorf("%s: %w: %w; %s", filepath.Join(s.dir, damaged), ErrCorrupt, damage, cure)

@@ -190,7 +190,7 @@ func (s *Store) openFiles() (*snapshotStore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	index, state, err := snapshots.check(first)
+	index, state, err := snapshots.check(s.journal.tail)
 	if err != nil {
 		return nil, err
 	}
