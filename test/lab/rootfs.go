@@ -164,10 +164,10 @@ func logLines(r io.Reader, log Logf) []string {
 	return last
 }
 
-// mirrors returns lines of sources.list(5) for the suite: this machine's own mirror if it runs Debian itself, and
-// Debian's otherwise.
+// mirrors returns lines of sources.list(5) for the suite with this machine's own mirrors, if it runs Debian itself.
+// Without any, mmdebstrap takes Debian's.
 func mirrors(ctx context.Context) ([]string, error) {
-	main, security := "http://deb.debian.org/debian", "http://deb.debian.org/debian-security"
+	var main, security string
 	out, err := output(exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages"))
 	if err != nil {
 		return nil, err
@@ -181,11 +181,14 @@ func mirrors(ctx context.Context) ([]string, error) {
 			security = f[2]
 		}
 	}
-	return []string{
-		"deb " + main + " " + suite + " main",
-		"deb " + main + " " + suite + "-updates main",
-		"deb " + security + " " + suite + "-security main",
-	}, nil
+	if main == "" {
+		return nil, nil
+	}
+	lines := []string{"deb " + main + " " + suite + " main", "deb " + main + " " + suite + "-updates main"}
+	if security != "" {
+		lines = append(lines, "deb "+security+" "+suite+"-security main")
+	}
+	return lines, nil
 }
 
 // lock takes a lock that other processes honour; it ends with the process at the latest.
