@@ -102,7 +102,7 @@ func buildRootfs(ctx context.Context, dir, tar string, log Logf) error {
 	}
 	part := tar + ".part"
 	defer os.Remove(part) // gone already if all went well
-	log("Debian root filesystem: building it with mmdebstrap from %s; this takes a minute or two, once", strings.Fields(mirrors[0])[1])
+	log("Debian root filesystem: building it with mmdebstrap; this takes a minute or two, once")
 	began := time.Now()
 	if err := mmdebstrap(ctx, append(append(recipe(), suite, part), mirrors...), log); err != nil {
 		return err
