@@ -93,6 +93,13 @@ func (h *health) problems() []api.Problem {
 	return list
 }
 
+// healed forgets what a scrub said of a blob that was written anew.
+func (h *health) healed(d fleet.Digest) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.corrupt, d)
+}
+
 // scrubPause is between two scrubs of all blobs.
 const scrubPause = 24 * time.Hour
 

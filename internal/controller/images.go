@@ -32,11 +32,12 @@ type images struct {
 	self   fleet.Controller
 	agent  func(arch string) ([]byte, error)
 	logger *slog.Logger
-	turn   chan struct{} // held by whoever writes blobs, so that none is taken for garbage
+	stored func(fleet.Digest) // is told of each blob that an import wrote, new or once more
+	turn   chan struct{}      // held by whoever writes blobs, so that none is taken for garbage
 }
 
-func newImages(k *core) *images {
-	return &images{store: k.store, blobs: k.blobs, self: k.self.controller(), agent: k.Agent, logger: k.Logger, turn: make(chan struct{}, 1)}
+func newImages(k *core, stored func(fleet.Digest)) *images {
+	return &images{store: k.store, blobs: k.blobs, self: k.self.controller(), agent: k.Agent, logger: k.Logger, stored: stored, turn: make(chan struct{}, 1)}
 }
 
 // take waits for the turn to write blobs, and returns what gives it back.
@@ -87,6 +88,9 @@ func (i *images) Import(ctx context.Context, r api.ImportRequest, progress func(
 	progress(api.Progress{Step: "initramfs"})
 	if v.Initramfs, v.Agent, err = i.writeInitramfs(ctx, v); err != nil {
 		return fleet.ImageVersion{}, err
+	}
+	for _, b := range v.Blobs() {
+		i.stored(b.Digest)
 	}
 	progress(api.Progress{Step: "publish"})
 	rev, err := i.store.Propose(ctx, fleet.Entry{Command: &fleet.AddImageVersion{Image: r.Name, Version: v}, At: time.Now().UTC(), Who: r.Who, Why: r.Why})

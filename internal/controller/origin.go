@@ -53,6 +53,27 @@ func (o *origin) run(ctx context.Context, wait func(context.Context, fleet.Revis
 	}
 }
 
+// renew takes a blob that was written anew off offer, since the file that is open may be one that a disk has damaged.
+// The change of state that comes with the blob puts it on offer again.
+func (o *origin) renew(d fleet.Digest) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, have := o.seeded[d]; have {
+		o.drop(d)
+	}
+}
+
+// drop stops seeding a blob. The caller holds o.mu.
+func (o *origin) drop(d fleet.Digest) {
+	s := o.seeded[d]
+	o.dropped += o.client.Uploaded(s.hash)
+	if err := o.client.Drop(s.hash); err != nil && !errors.Is(err, seeder.ErrDropped) {
+		o.logger.Error("cannot stop seeding", "blob", d.Short(), "err", err)
+	}
+	_ = s.blob.Close()
+	delete(o.seeded, d)
+}
+
 // follow seeds what state has and drops what it has no more.
 func (o *origin) follow(state fleet.State) {
 	o.mu.Lock()
@@ -71,16 +92,10 @@ func (o *origin) follow(state fleet.State) {
 			o.failed[v.Root.Digest] = err
 		}
 	}
-	for d, s := range o.seeded {
-		if wanted[d] {
-			continue
+	for d := range o.seeded {
+		if !wanted[d] {
+			o.drop(d)
 		}
-		o.dropped += o.client.Uploaded(s.hash)
-		if err := o.client.Drop(s.hash); err != nil && !errors.Is(err, seeder.ErrDropped) {
-			o.logger.Error("cannot stop seeding", "blob", d.Short(), "err", err)
-		}
-		_ = s.blob.Close()
-		delete(o.seeded, d)
 	}
 	for d, err := range o.failed {
 		if !wanted[d] || err == nil {

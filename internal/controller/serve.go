@@ -193,9 +193,12 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
-	images := newImages(k)
 	h := &health{self: k.self, version: k.Version, store: k.store, blobs: k.blobs, origin: source,
 		members: func() int { return alive(gossip.Members()) }, started: time.Now(), corrupt: map[fleet.Digest]error{}}
+	images := newImages(k, func(d fleet.Digest) {
+		source.renew(d)
+		h.healed(d)
+	})
 	people := api.New(api.Config{Store: store{k.store}, Images: images, Observer: observer{journal}, Agents: agents, Health: h, Logger: log})
 	socket, err := api.ListenSocket(k.Socket)
 	if err != nil {

@@ -170,6 +170,8 @@ func TestAHeadNode(t *testing.T) {
 		{"a boot token is for one machine", h.tokens},
 		{"a second controller finds the ports in use", h.portsInUse},
 		{"an image in use stays", h.inUse},
+		{"importing again mends damaged blobs", h.mends},
+		{"what no version names is removed", h.collects},
 	} {
 		if !t.Run(stage.name, stage.run) {
 			t.FailNow()
@@ -445,6 +447,64 @@ func (h *head) inUse(t *testing.T) {
 	if after := len(h.blobs(t)); after != before {
 		t.Errorf("%d files in the blob store, want %d", after, before)
 	}
+}
+
+// mends damages two blobs on disk, and imports the image once more.
+func (h *head) mends(t *testing.T) {
+	v := h.image(t)
+	for _, b := range []fleet.Blob{v.Root, v.Kernel} {
+		flip(t, h.BlobPath(b))
+	}
+	h.killAndServe(t) // a controller reads all its blobs once when it starts
+	eventually(t, "the damage to be found", func() (bool, string) {
+		out := h.samara(t, "status")
+		return strings.Contains(out, h.BlobPath(v.Root)) && strings.Contains(out, h.BlobPath(v.Kernel)) && strings.Contains(out, "samara image import"), out
+	})
+	kernel := "http://10.77.0.1:7601/blob/" + v.Kernel.Digest.String()
+	if resp, err := h.client(&http.Transport{}).Get(kernel); err == nil {
+		b, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusOK && err == nil {
+			t.Errorf("a damaged kernel was served, %d bytes", len(b))
+		}
+	}
+	h.samara(t, "image", "import", h.tar, "debian")
+	if out := h.samara(t, "status"); !strings.Contains(out, "all is well") {
+		t.Errorf("after importing again:\n%s", out)
+	}
+	if sum := sha256.Sum256([]byte(h.get(t, kernel))); fleet.Digest(sum) != v.Kernel.Digest {
+		t.Error("the kernel that is served is not the one that was imported")
+	}
+	if err := os.Remove(filepath.Join(h.dir, v.Root.Digest.String())); err != nil {
+		t.Fatal(err)
+	}
+	h.standardClient(t)
+	h.samara(t, "image", "delete", "debian:2", "--yes")
+}
+
+// flip changes one byte in the middle of a file.
+func flip(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 1)
+	if _, err := f.ReadAt(b, info.Size()/2); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 1
+	if _, err := f.WriteAt(b, info.Size()/2); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (h *head) collects(t *testing.T) {
 	h.samara(t, "node", "delete", "n1", "--yes")
 	h.samara(t, "image", "delete", "debian", "--yes")
 	eventually(t, "the blobs of a deleted image to go", func() (bool, string) {
