@@ -18,6 +18,7 @@ type machine struct {
 	changed signal                      // fires after state was replaced
 	applied atomic.Uint64               // index of the last entry in state, or of one before it
 	end     *latch
+	install func(index, term uint64) error // makes the log fit a snapshot from the leader
 
 	replayed fleet.Revision // entries up to there were applied when the store was opened; Raft brings them again
 	seen     fleet.Revision // of the last entry that Raft brought
@@ -116,10 +117,25 @@ func (m *machine) Restore(r io.ReadCloser) error {
 	if err != nil {
 		return err
 	}
+	if err := m.fit(r); err != nil {
+		return err
+	}
 	m.replayed = 0
 	m.applied.Store(uint64(s.Revision()))
 	m.publish(s)
 	return nil
+}
+
+// fit makes the log fit the snapshot that r has read.
+func (m *machine) fit(r io.ReadCloser) error {
+	if w, ok := r.(raft.ReadCloserWrapper); ok { // Raft counts what is read
+		r = w.WrappedReadCloser()
+	}
+	s, ok := r.(snapshotReader)
+	if !ok {
+		return fmt.Errorf("a snapshot in a %T does not say where it ends", r)
+	}
+	return m.install(s.meta.Index, s.meta.Term)
 }
 
 // A frozen is a state to be written to disk while newer ones are made.

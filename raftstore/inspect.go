@@ -67,7 +67,10 @@ func checkJournal(j *journal, snapshot uint64) (commit uint64, err error) {
 	for _, key := range raftKeys {
 		_, err := j.Get([]byte(key))
 		// The term is written before all else, and a vote together with its term.
-		if err != nil && (errors.Is(err, ErrCorrupt) || key == raftKeys[0] && (last > 0 || snapshot > 0)) {
+		if errors.Is(err, ErrCorrupt) {
+			return 0, err
+		}
+		if err != nil && key == raftKeys[0] && (last > 0 || snapshot > 0) {
 			return 0, corrupt(j.disk.path, fmt.Errorf("%s: %w", key, err))
 		}
 	}
@@ -79,6 +82,12 @@ func checkJournal(j *journal, snapshot uint64) (commit uint64, err error) {
 		known, err := j.read(i, &l)
 		if errors.Is(err, raft.ErrLogNotFound) && i <= snapshot {
 			continue // a gap that a snapshot from the leader covers
+		}
+		if errors.Is(err, ErrCorrupt) {
+			return 0, err
+		}
+		if err == nil && i > snapshot && isAnchor(&l) {
+			err = errors.New("only a snapshot that is missing has it")
 		}
 		if err != nil {
 			return 0, corrupt(j.disk.path, fmt.Errorf("log entry %d: %w", i, err))

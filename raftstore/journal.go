@@ -96,24 +96,6 @@ func (j *journal) StoreLogs(logs []*raft.Log) error {
 // DeleteRange implements raft.LogStore.
 func (j *journal) DeleteRange(first, last uint64) error { return j.cache.DeleteRange(first, last) }
 
-// tail returns the first index of the entries that end with the last one without a gap; 0 if the log is empty. A gap
-// is left where the leader sent a snapshot in the place of entries. (A raft.MonotonicLogStore has none, but Raft
-// v1.8.0 then also deletes what a follower had acknowledged after the snapshot, in removeOldLogs.)
-func (j *journal) tail() (uint64, error) {
-	first, err := j.FirstIndex()
-	if err != nil {
-		return 0, err
-	}
-	last, err := j.LastIndex()
-	for i := last; err == nil && i > first; i-- {
-		var l raft.Log
-		if _, err = j.read(i-1, &l); errors.Is(err, raft.ErrLogNotFound) {
-			return i, nil
-		}
-	}
-	return first, err
-}
-
 // Set implements raft.StableStore.
 func (j *journal) Set(key, value []byte) error {
 	if err := j.disk.Set(key, sealValue(key, value)); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -21,12 +22,16 @@ const (
 	// keepSnapshots is how many snapshots are kept: the newest, and one more in case that one is damaged.
 	keepSnapshots = 2
 
+	// unfinished ends the name of a snapshot that is being written, or removed.
+	unfinished = ".tmp"
+
 	// maxSnapshotHead bounds what a snapshot says of itself, in bytes.
 	maxSnapshotHead = 1 << 20
 )
 
 // A snapshotStore keeps snapshots in files. To the raft.FileSnapshotStore, which has a checksum on the state only, it
-// adds a head to the state that repeats what Raft acts on: damage to either is noticed.
+// adds a head to the state that repeats what Raft acts on: damage to either is noticed. It removes old snapshots itself,
+// since half of a snapshot that FileSnapshotStore was removing when the process was killed looks like a damaged one.
 type snapshotStore struct {
 	*raft.FileSnapshotStore
 	dir string // that holds one directory for each snapshot
@@ -40,7 +45,7 @@ type snapshotHead struct {
 }
 
 func openSnapshots(dir string, logger hclog.Logger) (*snapshotStore, error) {
-	files, err := raft.NewFileSnapshotStoreWithLogger(dir, keepSnapshots, logger)
+	files, err := raft.NewFileSnapshotStoreWithLogger(dir, math.MaxInt, logger) // it removes none
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
@@ -61,7 +66,39 @@ func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 	if _, err := sink.Write(head); err != nil {
 		return nil, errors.Join(err, sink.Cancel())
 	}
-	return sink, nil
+	return snapshotSink{sink, s}, nil
+}
+
+// A snapshotSink is a snapshot that is being written.
+type snapshotSink struct {
+	raft.SnapshotSink
+	store *snapshotStore
+}
+
+// Close finishes the snapshot, and removes those that it makes superfluous.
+func (s snapshotSink) Close() error {
+	if err := s.SnapshotSink.Close(); err != nil {
+		return err
+	}
+	return s.store.removeOld()
+}
+
+// removeOld removes all but the newest snapshots. They lose their names first.
+func (s *snapshotStore) removeOld() error {
+	all, err := s.List()
+	if err != nil {
+		return err
+	}
+	for _, meta := range all[min(keepSnapshots, len(all)):] {
+		path := filepath.Join(s.dir, meta.ID)
+		if err := os.Rename(path, path+unfinished); err != nil {
+			return err
+		}
+		if err := os.RemoveAll(path + unfinished); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Open implements raft.SnapshotStore. It reads the whole file once to check it.
@@ -75,7 +112,13 @@ func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 		return nil, nil, errors.Join(err, r.Close())
 	}
 	meta.Size -= n // Raft sends as much to followers, which add a head of their own
-	return meta, r, nil
+	return meta, snapshotReader{r, *meta}, nil
+}
+
+// A snapshotReader reads the state in a snapshot and knows where in the log it ends.
+type snapshotReader struct {
+	io.ReadCloser
+	meta raft.SnapshotMeta
 }
 
 // checkSnapshotHead reads the head from r, compares it with meta, and returns its length in r.
@@ -99,49 +142,49 @@ func checkSnapshotHead(id string, meta *raft.SnapshotMeta, r io.Reader) (int64, 
 	return int64(len(size) + len(raw)), nil
 }
 
-// check reads all snapshots and returns the index of the newest and the state in it; both are zero if there is none.
+// check reads all snapshots and returns the newest and the state in it; both are zero if there is none.
 // FileSnapshotStore passes over a damaged one without a word. What was left of unfinished ones is removed. tail
 // returns the first index of the log's last entries without a gap, 0 if there are none.
-func (s *snapshotStore) check(tail func() (uint64, error)) (index uint64, state fleet.State, err error) {
+func (s *snapshotStore) check(tail func() (uint64, error)) (newest raft.SnapshotMeta, state fleet.State, err error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
-		return 0, fleet.State{}, err
+		return newest, state, err
 	}
 	var damaged string // the last one met
 	var damage error
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".tmp") { // it was being written when the process ended
+		if strings.HasSuffix(e.Name(), unfinished) { // when the process ended
 			if err := os.RemoveAll(filepath.Join(s.dir, e.Name())); err != nil {
-				return 0, fleet.State{}, err
+				return newest, state, err
 			}
 			continue
 		}
-		at, got, err := s.read(e.Name())
+		meta, got, err := s.read(e.Name())
 		if err != nil {
 			damaged, damage = e.Name(), err
-		} else if at >= index {
-			index, state = at, got
+		} else if meta.Index >= newest.Index {
+			newest, state = *meta, got
 		}
 	}
 	if damage == nil {
-		return index, state, nil
+		return newest, state, nil
 	}
 	cure := cureReplace
-	if first, err := tail(); err == nil && first > 0 && first <= index+1 {
+	if first, err := tail(); err == nil && first > 0 && first <= newest.Index+1 {
 		cure = "move it away: the rest of the directory holds all that is in it"
 	}
-	return 0, fleet.State{}, fmt.Errorf("%s: %w: %w; %s", filepath.Join(s.dir, damaged), ErrCorrupt, damage, cure)
+	return newest, state, fmt.Errorf("%s: %w: %w; %s", filepath.Join(s.dir, damaged), ErrCorrupt, damage, cure)
 }
 
-// read returns the index and the state of one snapshot.
-func (s *snapshotStore) read(id string) (uint64, fleet.State, error) {
+// read reads one snapshot to its end.
+func (s *snapshotStore) read(id string) (*raft.SnapshotMeta, fleet.State, error) {
 	meta, r, err := s.Open(id)
 	if err != nil {
-		return 0, fleet.State{}, err
+		return nil, fleet.State{}, err
 	}
 	state, err := readSnapshot(r)
 	if err == nil && uint64(state.Revision()) > meta.Index {
 		err = fmt.Errorf("it is at revision %d, its index is %d", state.Revision(), meta.Index)
 	}
-	return meta.Index, state, errors.Join(err, r.Close())
+	return meta, state, errors.Join(err, r.Close())
 }

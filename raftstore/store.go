@@ -190,23 +190,27 @@ func (s *Store) openFiles() (*snapshotStore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	index, state, err := snapshots.check(s.journal.tail)
+	newest, state, err := snapshots.check(s.journal.tail)
 	if err != nil {
 		return nil, err
 	}
-	commit, err := checkJournal(s.journal, index)
+	commit, err := checkJournal(s.journal, newest.Index)
 	if err != nil {
 		return nil, err
 	}
-	if first == 0 && index == 0 {
-		if err := forgetBootstrap(s.journal); err != nil {
-			return nil, err
-		}
+	if first == 0 && newest.Index == 0 {
+		err = forgetBootstrap(s.journal)
+	} else {
+		err = s.journal.dropForeign(newest.Index, newest.Term)
 	}
-	if state, err = replay(s.journal, state, index, commit); err != nil {
+	if err != nil {
+		return nil, err
+	}
+	if state, err = replay(s.journal, state, newest.Index, commit); err != nil {
 		return nil, err
 	}
 	s.machine.load(state)
+	s.machine.install = s.journal.install
 	return snapshots, nil
 }
 
@@ -215,7 +219,9 @@ func (s *Store) openFiles() (*snapshotStore, error) {
 func replay(j *journal, state fleet.State, index, commit uint64) (fleet.State, error) {
 	for i := index + 1; i <= commit; i++ {
 		var l raft.Log
-		if _, err := j.read(i, &l); err != nil {
+		if _, err := j.read(i, &l); errors.Is(err, raft.ErrLogNotFound) {
+			break // it was of another history
+		} else if err != nil {
 			return state, err
 		}
 		if l.Type != raft.LogCommand && l.Type != raft.LogConfiguration {
