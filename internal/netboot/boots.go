@@ -32,6 +32,7 @@ type boot struct {
 	reached int // the order of the last phase
 	at      time.Time
 	ip      netip.Addr
+	vigil   vigil
 }
 
 func newBoots(o Observer, now func() time.Time) *boots {
@@ -39,27 +40,36 @@ func newBoots(o Observer, now func() time.Time) *boots {
 }
 
 // dhcp notes an answer to a client. Firmware that asks again after it got further has restarted; so has an iPXE that
-// asks after it got its script. An iPXE that was just loaded goes on with the boot of its firmware.
-func (b *boots) dhcp(c dhcp.Client) {
-	if !c.Boots() {
-		return
-	}
+// asks after it got its script. An iPXE that was just loaded goes on with the boot of its firmware; what it solicits by
+// the interface with the index link is answered from now on, and no longer once another program asks.
+func (b *boots) dhcp(c dhcp.Client, link int) {
 	b.mu.Lock()
 	now := b.now()
 	cur, ok := b.byMAC[c.MAC]
+	if ok {
+		cur.vigil = vigil{}
+	}
+	if !c.Boots() {
+		b.mu.Unlock()
+		return
+	}
 	going := ok && now.Sub(cur.at) < staleBoot
 	if c.Kind == dhcp.IPXE {
 		going = going && cur.reached < fleet.PhaseScript.Order()
 	} else {
 		going = going && cur.reached == fleet.PhaseDHCP.Order()
 	}
-	if going {
-		b.mu.Unlock()
-		return
+	if !going {
+		cur = &boot{reached: fleet.PhaseDHCP.Order(), at: now}
+		b.start(c.MAC, cur)
 	}
-	b.start(c.MAC, &boot{reached: fleet.PhaseDHCP.Order(), at: now})
+	if c.Kind == dhcp.IPXE {
+		cur.vigil = keepVigil(link, now)
+	}
 	b.mu.Unlock()
-	b.observer.Phase(c.MAC, "", fleet.PhaseDHCP, c.Firmware())
+	if !going {
+		b.observer.Phase(c.MAC, "", fleet.PhaseDHCP, c.Firmware())
+	}
 }
 
 // script notes that a script was minted for the machine at ip: a boot with an id begins, which continues what the

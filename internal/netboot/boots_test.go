@@ -16,9 +16,9 @@ func TestPhasesOfABoot(t *testing.T) {
 		*boots
 		clock *time.Time
 	}
-	firmware := func(f follower) { f.dhcp(dhcp.Client{MAC: nodeMAC, Kind: dhcp.PXE}) }
-	loaded := func(f follower) { f.dhcp(dhcp.Client{MAC: nodeMAC, Kind: dhcp.IPXE, HTTP: true}) }
-	system := func(f follower) { f.dhcp(dhcp.Client{MAC: nodeMAC}) }
+	firmware := func(f follower) { f.dhcp(dhcp.Client{MAC: nodeMAC, Kind: dhcp.PXE}, 0) }
+	loaded := func(f follower) { f.dhcp(dhcp.Client{MAC: nodeMAC, Kind: dhcp.IPXE, HTTP: true}, 0) }
+	system := func(f follower) { f.dhcp(dhcp.Client{MAC: nodeMAC}, 0) }
 	loader := func(f follower) { f.sent(nodeMAC, fleet.PhaseLoader, "file") }
 	script := func(id string) func(follower) {
 		return func(f follower) { f.script(nodeMAC, id, ip); f.sent(nodeMAC, fleet.PhaseScript, "image") }

@@ -142,7 +142,7 @@ func (s *Server) handle(d *datagram) {
 		return
 	}
 	if decision.Reason == "" { // before the client can go on to the next phase
-		s.boots.dhcp(decision.Client)
+		s.expect(decision, d.link)
 	}
 	if err := s.deliver(d, reply); err != nil {
 		s.counters.sendErrors.Add(1)
@@ -153,6 +153,17 @@ func (s *Server) handle(d *datagram) {
 	}
 	s.counters.answers.Add(1)
 	s.gate.answer(client.MAC, mark, now)
+}
+
+// expect makes ready for what a client asks next. What it sends by multicast is heard here only if its request was.
+func (s *Server) expect(d dhcp.Decision, link int) {
+	if d.Relay.IsValid() {
+		link = 0
+	}
+	if d.Client.Boots() {
+		s.hearSolicitations(link)
+	}
+	s.boots.dhcp(d.Client, link)
 }
 
 // account counts a decision, and reports what an operator can act on.

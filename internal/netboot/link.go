@@ -20,6 +20,7 @@ import (
 type link struct {
 	name     string
 	prefixes []netip.Prefix // its IPv4 addresses
+	ipv6     bool           // it has a link-local address
 	until    time.Time      // when to look again
 }
 
@@ -55,8 +56,13 @@ func (l *links) get(index int) link {
 		fresh.name = ifc.Name
 		addrs, _ := ifc.Addrs() // without them, unknown machines are judged by what they ask for
 		for _, a := range addrs {
-			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
+			p, err := netip.ParsePrefix(a.String())
+			switch {
+			case err != nil:
+			case p.Addr().Is4():
 				fresh.prefixes = append(fresh.prefixes, p)
+			case p.Addr().IsLinkLocalUnicast():
+				fresh.ipv6 = true
 			}
 		}
 	}

@@ -60,22 +60,23 @@ func DefaultPorts() Ports { return Ports{DHCP: dhcp.ServerPort, ProxyDHCP: dhcp.
 
 // A Server answers machines that boot. Open makes one.
 type Server struct {
-	cfg      Config
-	loaders  loaders
-	dhcp     *listener
-	proxy    *listener
-	tftpConn *net.UDPConn
-	tftp     *tftp.Server
-	web      net.Listener
-	links    *links
-	frames   *frames
-	gate     *gate
-	boots    *boots
-	hush     hush
-	blobs    atomic.Pointer[bootBlobs]
-	queue    chan *datagram
-	counters counters
-	deliver  func(*datagram, dhcp.Reply) error
+	cfg        Config
+	loaders    loaders
+	dhcp       *listener
+	proxy      *listener
+	tftpConn   *net.UDPConn
+	tftp       *tftp.Server
+	web        net.Listener
+	links      *links
+	frames     *frames
+	advertiser *advertiser // nil where it cannot be had
+	gate       *gate
+	boots      *boots
+	hush       hush
+	blobs      atomic.Pointer[bootBlobs]
+	queue      chan *datagram
+	counters   counters
+	deliver    func(*datagram, dhcp.Reply) error
 }
 
 // Open loads the network boot programs and binds every port. Its error is one line that says which port or file, and
@@ -131,6 +132,9 @@ func (s *Server) bind() (err error) {
 	}
 	s.cfg.Self.Ports.Boot = netip.MustParseAddrPort(tcp.Addr().String()).Port()
 	s.web = newLimited(tcp, maxConnections, maxConnectionsPerClient)
+	if s.advertiser, err = listenSolicitations(); err != nil {
+		s.noAdvertisements("", err)
+	}
 	return nil
 }
 
@@ -147,6 +151,9 @@ func (s *Server) Close() {
 	if s.web != nil {
 		_ = s.web.Close()
 	}
+	if s.advertiser != nil {
+		_ = s.advertiser.conn.Close()
+	}
 	s.frames.close()
 }
 
@@ -156,9 +163,10 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
 	g, ctx := errgroup.WithContext(ctx)
 	for name, part := range map[string]func(context.Context) error{
-		"DHCP":      s.runDHCP,
-		"TFTP":      func(ctx context.Context) error { return s.tftp.Run(ctx, s.tftpConn) },
-		"boot HTTP": s.runHTTP,
+		"DHCP":                  s.runDHCP,
+		"TFTP":                  func(ctx context.Context) error { return s.tftp.Run(ctx, s.tftpConn) },
+		"boot HTTP":             s.runHTTP,
+		"router advertisements": s.runAdvertiser,
 	} {
 		g.Go(func() error {
 			err := part(ctx)
