@@ -56,6 +56,8 @@ func writeStatus(w io.Writer, s api.Status) error {
 	t.add("revision", fmt.Sprintf("%d, %s", s.Revision, quorum))
 	t.add("nodes", nodeCounts(s.Nodes))
 	t.add("images", fmt.Sprintf("%s, %d blobs, %s; %s of %s free", count(s.Images, "version"), s.Blobs.Count, size(s.Blobs.Bytes), size(s.Disk.Free), size(s.Disk.Size)))
+	t.add("boot", fmt.Sprintf("%d DHCP requests, %d answers, %d malformed, %d of unknown machines; %d TFTP files, %d HTTP requests",
+		s.Boot.Requests, s.Boot.Answers, s.Boot.Malformed, s.Boot.Unknown, s.Boot.TFTP, s.Boot.HTTP))
 	t.add("swarm", fmt.Sprintf("%s seeded, %s, %s sent by this controller", count(s.Seeding.Torrents, "blob"), count(s.Seeding.Peers, "peer"), size(s.Seeding.OriginBytes)))
 	t.add("mesh", count(s.Members, "member")+" alive")
 	if err := t.write(w); err != nil {

@@ -21,6 +21,7 @@ type Status struct {
 	Members  int            `json:"members"` // processes that gossip calls alive, this one included
 	Blobs    BlobUsage      `json:"blobs"`
 	Disk     DiskUsage      `json:"disk"`
+	Boot     BootServices   `json:"boot"`
 	Seeding  Seeding        `json:"seeding"`
 	Problems []Problem      `json:"problems"` // empty if all is well
 }
@@ -42,6 +43,17 @@ type Seeding struct {
 	Torrents    int   `json:"torrents"`     // blobs on offer
 	Peers       int   `json:"peers"`        // connected now
 	OriginBytes int64 `json:"origin_bytes"` // payload uploaded since the controller started
+}
+
+// BootServices counts what machines that boot asked of this controller since it started.
+type BootServices struct {
+	Requests  uint64 `json:"requests"`  // DHCP datagrams
+	Answers   uint64 `json:"answers"`   // DHCP replies
+	Malformed uint64 `json:"malformed"` // DHCP datagrams that were no requests, and were dropped
+	Unknown   uint64 `json:"unknown"`   // DHCP requests of machines that no node claims
+	Dropped   uint64 `json:"dropped"`   // DHCP requests over the limits, of one machine or of all
+	TFTP      uint64 `json:"tftp"`      // files sent
+	HTTP      uint64 `json:"http"`      // requests
 }
 
 // A Problem is something that a person should see to, and how.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/api"
+	"github.com/samara-hpc/samara/internal/netboot"
 	"github.com/samara-hpc/samara/internal/observe"
 	"github.com/samara-hpc/samara/mesh"
 	"github.com/samara-hpc/samara/raftstore"
@@ -46,6 +47,12 @@ func holders(members []mesh.Member) []holder {
 		}})
 	}
 	return nodes
+}
+
+// bootServices sums up the boot services' counters for people.
+func bootServices(c netboot.Counters) api.BootServices {
+	return api.BootServices{Requests: c.Requests, Answers: c.Answers, Malformed: c.Malformed, Unknown: c.Unknown,
+		Dropped: c.Limited + c.Dropped, TFTP: c.TFTP, HTTP: c.HTTP}
 }
 
 // alive counts the members that gossip calls alive.

@@ -11,6 +11,7 @@ import (
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/api"
 	"github.com/samara-hpc/samara/internal/blob"
+	"github.com/samara-hpc/samara/internal/netboot"
 	"github.com/samara-hpc/samara/raftstore"
 )
 
@@ -24,7 +25,8 @@ type health struct {
 	store   *raftstore.Store
 	blobs   *blob.Store
 	origin  *origin
-	members func() int // processes that gossip calls alive
+	members func() int              // processes that gossip calls alive
+	boot    func() netboot.Counters // what machines asked
 	started time.Time
 
 	mu      sync.Mutex
@@ -36,7 +38,7 @@ func (h *health) Status(context.Context) api.Status {
 	raft := h.store.Status()
 	s := api.Status{
 		ID: h.self.ID, Version: h.version, Role: raft.Role, Leader: raft.Leader, Quorum: raft.Leader != "",
-		Uptime: time.Since(h.started), Members: h.members(), Seeding: h.origin.seeding(),
+		Uptime: time.Since(h.started), Members: h.members(), Boot: bootServices(h.boot()), Seeding: h.origin.seeding(),
 		Problems: h.problems(),
 	}
 	if list, err := h.blobs.List(); err == nil {

@@ -194,7 +194,7 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 		return nil, err
 	}
 	h := &health{self: k.self, version: k.Version, store: k.store, blobs: k.blobs, origin: source,
-		members: func() int { return alive(gossip.Members()) }, started: time.Now(), corrupt: map[fleet.Digest]error{}}
+		members: func() int { return alive(gossip.Members()) }, boot: machines.Counters, started: time.Now(), corrupt: map[fleet.Digest]error{}}
 	images := newImages(k, func(d fleet.Digest) {
 		source.renew(d)
 		h.healed(d)
