@@ -206,7 +206,31 @@ func (b *bench) plug(mac fleet.MAC, addresses ...string) *host {
 	for _, a := range addresses {
 		b.ip(h.name, "address add %s dev eth0", a)
 	}
+	// The kernel tells a cable's two ends and the bridge of the carrier from a queue of its own, up to a second later.
+	// A frame that is sent before is dropped without a trace.
+	b.awaitLink(h.name, "eth0", "state UP")
+	b.awaitLink(b.name, port, "state forwarding")
+	b.awaitLink(b.name, "br0", "state UP")
 	return h
+}
+
+// awaitLink waits until ip-link(8) says text of a link.
+func (b *bench) awaitLink(namespace, link, text string) {
+	b.t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		out := command(b.t, "ip", "-n", namespace, "-d", "-o", "link", "show", "dev", link)
+		if strings.Contains(out, text) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			b.t.Fatalf("%s did not come to be in %q: %s", link, text, out)
+		}
+	}
 }
 
 // run runs a program on the host.
