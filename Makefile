@@ -67,8 +67,8 @@ lint: ## check formatting, vet, staticcheck, and that go.mod is tidy
 	go mod verify
 
 .PHONY: bench
-bench: ## time the hot paths; prints ratios
-	go test -run '^$$' -bench . -benchmem ./...
+bench: ## time the hot paths, into out/bench.json too
+	./test/bench $(OUT)
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser of what comes from the network, FUZZTIME each (default 30s)
