@@ -26,6 +26,7 @@ const (
 type scene struct {
 	accel      lab.Accelerator
 	dir        string
+	tar        string // of the image
 	network    *lab.Network
 	ssh        *lab.SSH
 	controller *lab.Controller
@@ -81,8 +82,7 @@ func newScene(t *testing.T) *scene {
 	if s.accel, err = lab.Probe(ctx); err != nil {
 		t.Fatal(err)
 	}
-	tar, err := lab.Rootfs(ctx, lab.CacheDir(), t.Logf)
-	if err != nil {
+	if s.tar, err = lab.Rootfs(ctx, lab.CacheDir(), t.Logf); err != nil {
 		t.Fatal(err)
 	}
 	if err := lab.Sweep(prefix); err != nil {
@@ -105,7 +105,7 @@ func newScene(t *testing.T) *scene {
 		t.Fatal(err)
 	}
 	s.serve(t)
-	s.importImage(t, tar)
+	s.importImage(t)
 	t.Logf("machines run on %s; the image has %d bytes", s.accel, s.image.Root.Size)
 	return s
 }
@@ -138,11 +138,11 @@ func (s *scene) serve(t *testing.T) {
 	}
 }
 
-func (s *scene) importImage(t *testing.T, tar string) {
+func (s *scene) importImage(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), importTime)
 	defer cancel()
-	if _, err := s.controller.Run(ctx, "image", "import", tar, imageName); err != nil {
+	if _, err := s.controller.Run(ctx, "image", "import", s.tar, imageName); err != nil {
 		t.Fatal(err)
 	}
 	var err error
@@ -226,14 +226,18 @@ func eventually(t *testing.T, within time.Duration, what string, ok func(ctx con
 	defer cancel()
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
+	last := ""
 	for {
 		done, state := ok(ctx)
 		if done {
 			return
 		}
+		if ctx.Err() == nil { // else it was cut short, and tells nothing
+			last = state
+		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("not within %v: %s; last: %s", within, what, state)
+			t.Fatalf("not within %v: %s; last: %s", within, what, last)
 		case <-tick.C:
 		}
 	}

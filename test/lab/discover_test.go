@@ -36,7 +36,11 @@ func TestMachinesAskAsTheirFirmwareDoes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer vm.Off()
+			defer func() {
+				if err := vm.Off(); err != nil {
+					t.Error(err)
+				}
+			}()
 			got := firstDiscover(t, conn, vm)
 			t.Logf("after %v: %s", time.Since(vm.On).Round(time.Millisecond), got.Summary())
 			if archs := got.ClientArch(); !slices.Contains(archs, want.arch) {

@@ -2,8 +2,10 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -40,6 +42,7 @@ type VM struct {
 	Console  *Console  // the serial console
 	On       time.Time // when it was switched on
 	monitor  string    // socket of QEMU's monitor
+	network  *Network
 }
 
 // Boot attaches m to the network and switches it on. Its files, the console's log NAME.console among them, lie in dir.
@@ -49,14 +52,20 @@ func (n *Network) Boot(m Machine, accel Accelerator, dir string) (*VM, error) {
 	}
 	path := func(suffix string) string { return filepath.Join(dir, m.Name+suffix) }
 	args := append(accel.args(),
-		"-name", m.Name, "-uuid", uuidOf(m.MAC), "-machine", "q35,graphics=off,sata=off,smbus=off", "-m", strconv.Itoa(orDefault(m.Memory, 1024)), "-smp", strconv.Itoa(orDefault(m.CPUs, 1)),
-		"-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", // so that SeaBIOS and iPXE show themselves on the serial console
+		"-name", m.Name, "-uuid", uuidOf(m.MAC),
+		"-m", strconv.Itoa(orDefault(m.Memory, 1024)), "-smp", strconv.Itoa(orDefault(m.CPUs, 1)),
+		"-machine", "q35,graphics=off,sata=off,smbus=off", // without graphics, SeaBIOS shows itself on the serial console
+		"-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
 		"-chardev", "socket,id=serial,path="+path(".serial")+",server=on,wait=off,logfile="+path(".console")+",logappend=off",
 		"-serial", "chardev:serial",
 		"-qmp", "unix:"+path(".monitor")+",server=on,wait=off",
 		"-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
 		"-netdev", "tap,id=net,ifname="+m.Name+",script=no,downscript=no",
 	)
+	// A console of an earlier time is kept, but must not be taken for this one.
+	if err := os.Rename(path(".console"), path(".console.before")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("machine %s: %w", m.Name, err)
+	}
 	firmware, err := m.Firmware.args(m.MAC, path(".vars"))
 	if err != nil {
 		return nil, fmt.Errorf("machine %s: %w", m.Name, err)
@@ -69,7 +78,7 @@ func (n *Network) Boot(m Machine, accel Accelerator, dir string) (*VM, error) {
 	if err != nil {
 		return nil, err
 	}
-	vm := &VM{Machine: m, Process: p, On: on, monitor: path(".monitor")}
+	vm := &VM{Machine: m, Process: p, On: on, monitor: path(".monitor"), network: n}
 	vm.Console = &Console{Path: path(".console"), ended: p.Ended}
 	return vm, nil
 }
@@ -99,7 +108,7 @@ func (f Firmware) args(mac fleet.MAC, vars string) ([]string, error) {
 // Monitor connects to QEMU's monitor. The caller closes it.
 func (v *VM) Monitor(ctx context.Context) (*Monitor, error) { return dialMonitor(ctx, v.monitor) }
 
-// Power cycles a machine that hangs or is to boot again.
+// Reset power-cycles a machine that hangs or is to boot again.
 func (v *VM) Reset(ctx context.Context) error {
 	m, err := v.Monitor(ctx)
 	if err != nil {
@@ -109,8 +118,11 @@ func (v *VM) Reset(ctx context.Context) error {
 	return m.Execute(ctx, "system_reset", nil, nil)
 }
 
-// Off switches the machine off, as by its plug.
-func (v *VM) Off() { v.Kill() }
+// Off switches the machine off, as by its plug, and unplugs it from the network, so that it can boot again.
+func (v *VM) Off() error {
+	v.Kill()
+	return v.network.ip("link", "del", v.Name)
+}
 
 // uuidOf returns a UUID of version 8 (RFC 9562) that no two machines of a lab share.
 func uuidOf(mac fleet.MAC) string { return fmt.Sprintf("77000000-0000-8000-8000-%x", mac[:]) }
