@@ -121,7 +121,7 @@ func (v *VM) Reset(ctx context.Context) error {
 // Off switches the machine off, as by its plug, and unplugs it from the network, so that it can boot again.
 func (v *VM) Off() error {
 	v.Kill()
-	return v.network.ip("link", "del", v.Name)
+	return v.network.ip("link", "del", "dev", v.Name)
 }
 
 // uuidOf returns a UUID of version 8 (RFC 9562) that no two machines of a lab share.

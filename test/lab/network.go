@@ -78,10 +78,10 @@ func (n *Network) furnish() error {
 
 // AddTap makes a tap that is attached to the bridge, for one machine.
 func (n *Network) AddTap(name string) error {
-	if err := n.ip("tuntap", "add", name, "mode", "tap"); err != nil {
+	if err := n.ip("tuntap", "add", "dev", name, "mode", "tap"); err != nil {
 		return err
 	}
-	return n.ip("link", "set", name, "master", Bridge, "up")
+	return n.ip("link", "set", "dev", name, "master", Bridge, "up")
 }
 
 // cutPref is the place of Cut's rules, before the table of local addresses.
