@@ -168,6 +168,7 @@ func TestAHeadNode(t *testing.T) {
 		{"the initramfs fits", h.initramfsFits},
 		{"a standard client downloads the image", h.standardClient},
 		{"a boot token is for one machine", h.tokens},
+		{"people ask from afar with a certificate", h.fromAfar},
 		{"a second controller finds the ports in use", h.portsInUse},
 		{"an image in use stays", h.inUse},
 		{"importing again mends damaged blobs", h.mends},
@@ -431,6 +432,27 @@ func (h *head) client(tr *http.Transport) *http.Client {
 	}
 	tr.DisableKeepAlives = true
 	return &http.Client{Transport: tr, Timeout: 30 * time.Second}
+}
+
+// fromAfar uses the certificate that init made, and one of another cluster.
+func (h *head) fromAfar(t *testing.T) {
+	ask := func(identity string, args ...string) (string, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		return h.Network.Output(ctx, h.Binary, append(args, "--server", "10.77.0.1:7600", "--identity", identity)...)
+	}
+	ours := filepath.Join(h.Dir, "admin")
+	if out, err := ask(ours, "node", "set", "n1", "--rack", "r1"); err != nil || !strings.Contains(out, "r1") {
+		t.Errorf("with our certificate: %q, %v", out, err)
+	}
+	if out := h.samara(t, "node", "show", "n1"); !strings.Contains(out, "r1") {
+		t.Errorf("the change did not arrive:\n%s", out)
+	}
+	foreign := filepath.Join(h.dir, "foreign")
+	h.samara(t, "init", "--dir", foreign, "--name", "foreign", "--id", "head9", "--address", "10.77.0.1", "--subnet", "10.77.0.0/24")
+	if out, err := ask(filepath.Join(foreign, "admin"), "node", "list"); err == nil || !strings.Contains(err.Error(), "another cluster") {
+		t.Errorf("with a foreign certificate: %q, %v", out, err)
+	}
 }
 
 func (h *head) portsInUse(t *testing.T) {
