@@ -48,6 +48,9 @@ func (d dir) load() (self, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return self{}, fmt.Errorf("%s holds no controller; make one with samara init --dir %s", d, d)
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return self{}, fmt.Errorf("read who this controller is: %w; run as root", err)
+	}
 	if err != nil {
 		return self{}, fmt.Errorf("read who this controller is: %w", err)
 	}
