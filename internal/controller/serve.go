@@ -51,10 +51,10 @@ func Serve(ctx context.Context, c Config) (err error) {
 	if err != nil {
 		return err
 	}
-	return runAll(ctx, []part{
+	return runStack(ctx, []part{
 		{"control port", k.mux.run},
-		{"state", k.store.Run},
-		{"services", func(ctx context.Context) error { return k.serve(ctx) }},
+		{"state", k.store.Run}, // hands leadership over through the port
+		{"services", k.serve},
 	})
 }
 
