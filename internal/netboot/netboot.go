@@ -44,6 +44,13 @@ type Config struct {
 	Blob     func(fleet.Digest) (Blob, error)                       // the error wraps fs.ErrNotExist if this controller does not hold it
 	Observer Observer
 
+	// Live returns the controllers that are alive now, this one among them. It is called for each answer and must not
+	// block. If it is nil, or its answer empty, this controller is taken to be alone.
+	Live func() []fleet.Controller
+	// Claim is told that a machine which no node claims asked to boot from a network on which an identity waits for it.
+	// It must not block; it is told again while the machine asks and is unknown. nil means that no machine is discovered.
+	Claim func(mac fleet.MAC, network string)
+
 	Tracker    http.Handler // serves /announce if not nil
 	LoaderDir  string       // where iPXE is; "" means where distributions put it
 	EFILoader  string       // snponly.efi, or ipxe.efi for firmware whose own network driver is at fault; "" is the former
