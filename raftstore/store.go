@@ -47,6 +47,14 @@ type Config struct {
 	SnapshotThreshold uint64        // entries since the last snapshot that make one due; default: 8192
 	TrailingLogs      uint64        // entries kept behind a snapshot for followers that lag; default: 10240
 
+	Peer Peer // asks the other controllers; nil if there are none
+
+	// Of the leader's steward, which makes Raft's configuration follow the state's. Tests make them shorter.
+	StewardInterval time.Duration // between its looks at the other controllers; default: 500 ms
+	StableFor       time.Duration // how long a learner must be up to date before it gets a vote; default: 10 s
+	SilentFor       time.Duration // without an answer, after which a voter counts as dead; default: 30 s
+	StuckFor        time.Duration // without progress, after which a follower that answers is helped; default: 5 s
+
 	wrapDisk func(disk) disk // tests put faults here
 }
 
@@ -60,6 +68,10 @@ func (c Config) withDefaults() Config {
 		{&c.LeaseTimeout, 400 * time.Millisecond},
 		{&c.WriteTimeout, 10 * time.Second},
 		{&c.SnapshotInterval, 30 * time.Second},
+		{&c.StewardInterval, 500 * time.Millisecond},
+		{&c.StableFor, 10 * time.Second},
+		{&c.SilentFor, 30 * time.Second},
+		{&c.StuckFor, 5 * time.Second},
 	} {
 		if *d.field == 0 {
 			*d.field = d.value
@@ -102,6 +114,9 @@ type Store struct {
 	observer   *raft.Observer
 	observed   chan raft.Observation
 	watching   sync.WaitGroup // the goroutine that reads observed
+
+	sightings sightings      // of the other controllers, while this one leads
+	chores    sync.WaitGroup // what Run does beside waiting
 
 	gate      sync.Mutex
 	closing   bool           // no more proposals
