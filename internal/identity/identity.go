@@ -42,10 +42,10 @@ type Subject struct {
 // String returns "role/name", as audit records have it.
 func (s Subject) String() string { return string(s.Role) + "/" + s.Name }
 
-// Lifetimes of certificates. A node renews its own at two thirds of its life.
+// Lifetimes of certificates. Nodes and controllers renew their own at two thirds of its life.
 const (
 	caLife         = 20 * 365 * 24 * time.Hour
-	ControllerLife = 365 * 24 * time.Hour
+	ControllerLife = 90 * 24 * time.Hour
 	AdminLife      = 365 * 24 * time.Hour
 	NodeLife       = 24 * time.Hour
 	backdate       = time.Hour // tolerance for clocks that lag behind the issuer's
@@ -143,6 +143,23 @@ func NewKey() (crypto.Signer, []byte, error) {
 	}
 	keyPEM, err := encodeKey(key)
 	return key, keyPEM, err
+}
+
+// ParseKey reads a private key that NewKey returned in PEM.
+func ParseKey(keyPEM []byte) (crypto.Signer, error) {
+	block, _ := pem.Decode(keyPEM)
+	if block == nil {
+		return nil, errors.New("private key: not PEM")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("private key: %w", err)
+	}
+	signer, ok := key.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, errors.New("private key: want ECDSA")
+	}
+	return signer, nil
 }
 
 // NewRequest returns a DER certificate request for key. Its subject is empty: the issuer decides it.

@@ -33,7 +33,9 @@ func NewJoinToken(pin string) JoinToken {
 }
 
 // Word returns the token as people pass it on: one word without blanks.
-func (t JoinToken) Word() string { return strings.Join([]string{joinPrefix, t.Pin, t.ID, t.Secret}, ".") }
+func (t JoinToken) Word() string {
+	return strings.Join([]string{joinPrefix, t.Pin, t.ID, t.Secret}, ".")
+}
 
 // String hides the secret.
 func (t JoinToken) String() string { return "join token " + t.ID }

@@ -90,13 +90,22 @@ func tokenCipher(key []byte) (cipher.AEAD, error) {
 // SpentTokens remembers which key each boot id was enrolled with, until its token has expired. The zero value is
 // ready. Its methods may be called from any goroutine.
 type SpentTokens struct {
-	mu    sync.Mutex
-	boots map[string]spent
+	mu      sync.Mutex
+	boots   map[string]spent
+	changes uint64 // counts what was spent here
 }
 
 type spent struct {
 	key     [32]byte
 	expires time.Time
+	change  uint64 // 0 if another controller said it
+}
+
+// A SpentToken says that the token of a boot was spent, for other controllers.
+type SpentToken struct {
+	BootID  string       `json:"boot_id"`
+	Key     fleet.Digest `json:"key"` // SHA-256 of the public key that it is bound to
+	Expires time.Time    `json:"expires"`
 }
 
 // maxSpent bounds the memory for spent tokens: far more than the boots of the largest cluster within TokenLife.
@@ -121,9 +130,46 @@ func (s *SpentTokens) Spend(t BootToken, publicKey []byte, now time.Time) error 
 			return fmt.Errorf("%w: %d machines enrolled within %s; try again later", ErrToken, maxSpent, TokenLife)
 		}
 	}
-	if b, ok := s.boots[t.BootID]; ok && b.key != key {
+	b, ok := s.boots[t.BootID]
+	switch {
+	case ok && b.key != key:
 		return fmt.Errorf("%w: another machine has used it; boot this one again", ErrToken)
+	case ok:
+		return nil
 	}
-	s.boots[t.BootID] = spent{key, t.Expires}
+	s.changes++
+	s.boots[t.BootID] = spent{key, t.Expires, s.changes}
 	return nil
+}
+
+// Since returns what was spent here after the change numbered after, and the number of the last change.
+func (s *SpentTokens) Since(after uint64) ([]SpentToken, uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if after == s.changes {
+		return nil, after
+	}
+	var out []SpentToken
+	for id, b := range s.boots {
+		if b.change > after {
+			out = append(out, SpentToken{id, b.key, b.expires})
+		}
+	}
+	return out, s.changes
+}
+
+// Learn takes note of tokens that were spent at other controllers. What was spent here stays bound as it is.
+func (s *SpentTokens) Learn(tokens []SpentToken, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.boots == nil {
+		s.boots = map[string]spent{}
+	}
+	for _, t := range tokens {
+		// What expires later than any token of ours can is no token.
+		if _, have := s.boots[t.BootID]; have || len(s.boots) >= maxSpent || now.After(t.Expires) || t.Expires.After(now.Add(2*TokenLife)) {
+			continue
+		}
+		s.boots[t.BootID] = spent{key: t.Key, expires: t.Expires}
+	}
 }

@@ -23,13 +23,35 @@ type Journal struct {
 	now    func() time.Time
 
 	mu      sync.Mutex
-	boots   map[string][]*fleet.Boot // by node, newest last
-	unknown map[fleet.MAC]fleet.UnknownMachine
+	boots   map[string][]*boot // by node, newest last
+	unknown map[fleet.MAC]machine
+	changes uint64        // counts what was observed here
+	changed chan struct{} // closed at the next of them
+}
+
+// A boot is what is known of one boot of one node.
+type boot struct {
+	fleet.Boot
+	change uint64 // the last one by which this controller observed something of it; 0 if others did it all
+}
+
+// A machine is what is known of one that no node claims.
+type machine struct {
+	fleet.UnknownMachine
+	change uint64 // as a boot's
 }
 
 // New returns an empty journal. nodeOf names the node that has a MAC now; now is the clock.
 func New(nodeOf func(fleet.MAC) (string, bool), now func() time.Time) *Journal {
-	return &Journal{nodeOf: nodeOf, now: now, boots: map[string][]*fleet.Boot{}, unknown: map[fleet.MAC]fleet.UnknownMachine{}}
+	return &Journal{nodeOf: nodeOf, now: now, boots: map[string][]*boot{}, unknown: map[fleet.MAC]machine{}, changed: make(chan struct{})}
+}
+
+// observed numbers an observation and wakes those that wait for one. The caller holds j.mu.
+func (j *Journal) observed() uint64 {
+	j.changes++
+	close(j.changed)
+	j.changed = make(chan struct{})
+	return j.changes
 }
 
 // Phase records that the machine with that MAC reached a phase that a controller sees. bootID is "" before the boot
@@ -50,10 +72,11 @@ func (j *Journal) Phase(mac fleet.MAC, bootID string, p fleet.Phase, detail stri
 		b.ID = bootID
 	}
 	record(b, fleet.PhaseEvent{Phase: p, At: now, Detail: detail})
+	b.change = j.observed()
 }
 
 // current returns the boot of node that an observation belongs to, starting another one if it must be.
-func (j *Journal) current(node string, mac fleet.MAC, bootID string, p fleet.Phase) *fleet.Boot {
+func (j *Journal) current(node string, mac fleet.MAC, bootID string, p fleet.Phase) *boot {
 	last := j.last(node)
 	if last != nil && bootID != "" && last.ID == bootID {
 		return last
@@ -64,7 +87,7 @@ func (j *Journal) current(node string, mac fleet.MAC, bootID string, p fleet.Pha
 		return last
 	case p == fleet.PhaseScript && !reached(last, fleet.PhaseAgent):
 		// The machine asked for its script again: the same power-on, under a fresh id.
-		return j.add(node, &fleet.Boot{Node: node, MAC: mac, Phases: slices.DeleteFunc(slices.Clone(last.Phases), func(e fleet.PhaseEvent) bool {
+		return j.add(node, fleet.Boot{Node: node, MAC: mac, Phases: slices.DeleteFunc(slices.Clone(last.Phases), func(e fleet.PhaseEvent) bool {
 			return e.Phase.Order() >= fleet.PhaseScript.Order()
 		})})
 	case p != fleet.PhaseScript && p.Order() > fleet.PhaseScript.Order():
@@ -72,10 +95,11 @@ func (j *Journal) current(node string, mac fleet.MAC, bootID string, p fleet.Pha
 	case p.Order() < fleet.PhaseScript.Order() && last.ID == "":
 		return last
 	}
-	return j.add(node, &fleet.Boot{ID: bootID, Node: node, MAC: mac})
+	return j.add(node, fleet.Boot{ID: bootID, Node: node, MAC: mac})
 }
 
-func (j *Journal) add(node string, b *fleet.Boot) *fleet.Boot {
+func (j *Journal) add(node string, fresh fleet.Boot) *boot {
+	b := &boot{Boot: fresh}
 	boots := append(j.boots[node], b)
 	if len(boots) > maxBootsPerNode {
 		boots = slices.Delete(boots, 0, len(boots)-maxBootsPerNode)
@@ -84,7 +108,7 @@ func (j *Journal) add(node string, b *fleet.Boot) *fleet.Boot {
 	return b
 }
 
-func (j *Journal) last(node string) *fleet.Boot {
+func (j *Journal) last(node string) *boot {
 	boots := j.boots[node]
 	if len(boots) == 0 {
 		return nil
@@ -93,12 +117,12 @@ func (j *Journal) last(node string) *fleet.Boot {
 }
 
 // reached reports whether b got to p or beyond.
-func reached(b *fleet.Boot, p fleet.Phase) bool {
+func reached(b *boot, p fleet.Phase) bool {
 	return slices.ContainsFunc(b.Phases, func(e fleet.PhaseEvent) bool { return e.Phase.Order() >= p.Order() })
 }
 
 // record puts e among b's phases. The first time of a phase counts; its detail is the newest.
-func record(b *fleet.Boot, e fleet.PhaseEvent) {
+func record(b *boot, e fleet.PhaseEvent) {
 	if at := slices.IndexFunc(b.Phases, func(have fleet.PhaseEvent) bool { return have.Phase == e.Phase }); at >= 0 {
 		if e.Detail != "" {
 			b.Phases[at].Detail = e.Detail
@@ -120,15 +144,16 @@ func (j *Journal) Report(node string, mac fleet.MAC, r fleet.Report) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	now := j.now()
-	var b *fleet.Boot
+	var b *boot
 	for _, have := range j.boots[node] {
 		if have.ID == r.BootID {
 			b = have
 		}
 	}
 	if b == nil {
-		b = j.add(node, &fleet.Boot{ID: r.BootID, Node: node, MAC: mac})
+		b = j.add(node, fleet.Boot{ID: r.BootID, Node: node, MAC: mac})
 	}
+	b.change = j.observed()
 	b.Seen = now
 	b.Failure = bounded(r.Failure)
 	b.Swarm = r.Swarm
@@ -169,8 +194,8 @@ func (j *Journal) Latest() map[string]fleet.Boot {
 	return latest
 }
 
-func copyOf(b *fleet.Boot) fleet.Boot {
-	c := *b
+func copyOf(b *boot) fleet.Boot {
+	c := b.Boot
 	c.Phases = slices.Clone(b.Phases)
 	return c
 }
@@ -188,14 +213,14 @@ func (j *Journal) Unknown(m fleet.UnknownMachine) {
 	if seen {
 		m.First = old.First
 	}
-	j.unknown[m.MAC] = m
+	j.unknown[m.MAC] = machine{m, j.observed()}
 }
 
 func (j *Journal) forgetOldestUnknown() {
 	var oldest fleet.UnknownMachine
 	for _, m := range j.unknown {
 		if oldest.Last.IsZero() || m.Last.Before(oldest.Last) {
-			oldest = m
+			oldest = m.UnknownMachine
 		}
 	}
 	delete(j.unknown, oldest.MAC)
@@ -208,7 +233,7 @@ func (j *Journal) UnknownMachines() []fleet.UnknownMachine {
 	machines := make([]fleet.UnknownMachine, 0, len(j.unknown))
 	for mac, m := range j.unknown {
 		if _, claimed := j.nodeOf(mac); !claimed {
-			machines = append(machines, m)
+			machines = append(machines, m.UnknownMachine)
 		}
 	}
 	slices.SortFunc(machines, func(a, b fleet.UnknownMachine) int {
