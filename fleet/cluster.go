@@ -19,7 +19,8 @@ type Cluster struct {
 	TokenKey       Secret       `json:"token_key"` // 32 bytes: seals boot tokens
 	IDKey          Secret       `json:"id_key"`    // 32 bytes: machine ids are derived from it
 	AuthorizedKeys []string     `json:"authorized_keys,omitempty"`
-	Controllers    []Controller `json:"controllers"`
+	Controllers    []Controller `json:"controllers"`      // in the order they joined
+	Format         int          `json:"format,omitempty"` // that every controller is known to understand; 0 means 1
 	Revision       Revision     `json:"revision,omitempty"`
 }
 
@@ -28,6 +29,7 @@ type Controller struct {
 	ID      string     `json:"id"`
 	Address netip.Addr `json:"address"` // where nodes and other controllers reach it
 	Ports   Ports      `json:"ports"`
+	Key     Digest     `json:"key,omitzero"` // SHA-256 of its public key (SubjectPublicKeyInfo in DER); not in format 1
 }
 
 // Ports are the TCP ports of a controller that are not fixed by a protocol. Gossip uses UDP and TCP.
@@ -81,19 +83,29 @@ func (c Cluster) check() error {
 		return fmt.Errorf("%w cluster %s: no controller", ErrInvalid, c.Name)
 	}
 	for _, ctl := range c.Controllers {
-		if err := CheckName("controller", ctl.ID); err != nil {
+		if err := ctl.check(); err != nil {
 			return err
 		}
-		if !ctl.Address.Is4() || ctl.Address.IsUnspecified() || ctl.Address.IsMulticast() {
-			return fmt.Errorf("%w address %s of controller %s: want the IPv4 address where nodes reach it", ErrInvalid, ctl.Address, ctl.ID)
-		}
-		for what, port := range map[string]uint16{"control": ctl.Ports.Control, "boot": ctl.Ports.Boot, "swarm": ctl.Ports.Swarm, "gossip": ctl.Ports.Gossip} {
-			if port == 0 {
-				return fmt.Errorf("%w %s port 0 of controller %s", ErrInvalid, what, ctl.ID)
-			}
-		}
+	}
+	if c.Format < 0 || c.Format > Format {
+		return fmt.Errorf("%w cluster %s: format %d, want 1 to %d", ErrInvalid, c.Name, c.Format, Format)
 	}
 	return checkAuthorizedKeys(c.AuthorizedKeys)
+}
+
+func (c Controller) check() error {
+	if err := CheckName("controller", c.ID); err != nil {
+		return err
+	}
+	if !c.Address.Is4() || c.Address.IsUnspecified() || c.Address.IsMulticast() {
+		return fmt.Errorf("%w address %s of controller %s: want the IPv4 address where nodes reach it", ErrInvalid, c.Address, c.ID)
+	}
+	for what, port := range map[string]uint16{"control": c.Ports.Control, "boot": c.Ports.Boot, "swarm": c.Ports.Swarm, "gossip": c.Ports.Gossip} {
+		if port == 0 {
+			return fmt.Errorf("%w %s port 0 of controller %s", ErrInvalid, what, c.ID)
+		}
+	}
+	return nil
 }
 
 // checkAuthorizedKeys keeps each key one line of sshd's AuthorizedKeysFile. Whether sshd knows its type is sshd's to say.

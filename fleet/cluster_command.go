@@ -14,7 +14,16 @@ type InitCluster struct {
 // Kind implements Command.
 func (InitCluster) Kind() string { return "cluster.init" }
 
-func (c InitCluster) apply(s State, rev Revision) (State, error) {
+func (c InitCluster) raises() int { return c.Cluster.Format }
+
+func (c InitCluster) needs() int {
+	if slices.ContainsFunc(c.Cluster.Controllers, func(ctl Controller) bool { return !ctl.Key.IsZero() }) {
+		return max(2, c.Cluster.Format)
+	}
+	return c.Cluster.Format
+}
+
+func (c InitCluster) apply(s State, a applied) (State, error) {
 	if s.cluster != nil {
 		return s, fmt.Errorf("cluster %s: %w", s.cluster.Name, ErrExists)
 	}
@@ -22,11 +31,14 @@ func (c InitCluster) apply(s State, rev Revision) (State, error) {
 		return s, err
 	}
 	cluster := c.Cluster
-	cluster.Revision = rev
+	cluster.Revision = a.rev
+	if cluster.Format == 1 {
+		cluster.Format = 0 // as format 1 writes it
+	}
 	s.cluster = &cluster
 	for _, n := range c.Networks {
 		var err error
-		if s, err = (PutNetwork{Network: n, Create: true}).apply(s, rev); err != nil {
+		if s, err = (PutNetwork{Network: n, Create: true}).apply(s, a); err != nil {
 			return s, err
 		}
 	}
@@ -41,9 +53,9 @@ type SetCluster struct {
 // Kind implements Command.
 func (SetCluster) Kind() string { return "cluster.set" }
 
-func (c SetCluster) apply(s State, rev Revision) (State, error) {
+func (c SetCluster) apply(s State, a applied) (State, error) {
 	if s.cluster == nil {
-		return s, fmt.Errorf("cluster: %w; run samara init first", ErrNotFound)
+		return s, errNoCluster()
 	}
 	cluster := *s.cluster
 	if c.AuthorizedKeys != nil {
@@ -52,7 +64,61 @@ func (c SetCluster) apply(s State, rev Revision) (State, error) {
 		}
 		cluster.AuthorizedKeys = slices.Clone(*c.AuthorizedKeys)
 	}
-	cluster.Revision = rev
+	cluster.Revision = a.rev
+	s.cluster = &cluster
+	return s, nil
+}
+
+// SetFormat raises the cluster's format, once every controller understands it. From then on an older one stops.
+type SetFormat struct {
+	Format int `json:"format"`
+}
+
+// Kind implements Command.
+func (SetFormat) Kind() string { return "cluster.format" }
+
+func (c SetFormat) raises() int { return c.Format }
+
+func (c SetFormat) needs() int { return c.Format }
+
+func (c SetFormat) apply(s State, a applied) (State, error) {
+	switch now := s.Format(); {
+	case s.cluster == nil:
+		return s, errNoCluster()
+	case c.Format < now || c.Format > Format:
+		return s, fmt.Errorf("%w format %d: the cluster is at %d, this release knows %d", ErrInvalid, c.Format, now, Format)
+	case c.Format == now:
+		return s, nil
+	}
+	cluster := *s.cluster
+	cluster.Format = c.Format
+	cluster.Revision = a.rev
+	s.cluster = &cluster
+	return s, nil
+}
+
+// MaxCAKey bounds the sealed key of the CA, in bytes.
+const MaxCAKey = 16 << 10
+
+// SealCAKey puts a sealed form of the CA's key in the place of the present one. How it is sealed is for those to know
+// who use it.
+type SealCAKey struct {
+	Sealed Secret `json:"sealed"`
+}
+
+// Kind implements Command.
+func (SealCAKey) Kind() string { return "cluster.seal" }
+
+func (c SealCAKey) apply(s State, a applied) (State, error) {
+	switch {
+	case s.cluster == nil:
+		return s, errNoCluster()
+	case len(c.Sealed) == 0 || len(c.Sealed) > MaxCAKey:
+		return s, fmt.Errorf("%w sealed CA key: %d bytes, want 1 to %d", ErrInvalid, len(c.Sealed), MaxCAKey)
+	}
+	cluster := *s.cluster
+	cluster.CAKey = slices.Clone(c.Sealed)
+	cluster.Revision = a.rev
 	s.cluster = &cluster
 	return s, nil
 }

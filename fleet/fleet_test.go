@@ -210,16 +210,16 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 }
 
 func TestEveryKindOfCommandSurvivesTheLog(t *testing.T) {
-	for kind, make := range kinds {
-		c := make()
+	for kind, k := range kinds {
+		c := k.make()
 		if c.Kind() != kind {
 			t.Errorf("%T says it is %q, the table says %q", c, c.Kind(), kind)
 		}
-		b, err := EncodeEntry(Entry{Command: c, At: time.Unix(1, 0), Who: "root@local", Why: "why"})
+		b, err := EncodeEntry(Entry{Command: c, At: time.Unix(1, 0), Who: "root@local", Why: "why"}, Format)
 		if err != nil {
 			t.Fatalf("%s: %v", kind, err)
 		}
-		e, err := DecodeEntry(b)
+		e, err := DecodeEntry(b, Format)
 		if err != nil || e.Command.Kind() != kind || e.Who != "root@local" || e.Why != "why" || !e.At.Equal(time.Unix(1, 0)) {
 			t.Errorf("%s: got %+v, %v", kind, e, err)
 		}
@@ -235,11 +235,11 @@ func TestUndecodableEntries(t *testing.T) {
 		"a bad value":       `{"kind":"node.set","body":{"names":["n1"],"image":"debian:x"}}`,
 		"an unknown header": `{"kind":"node.delete","body":{},"term":1}`,
 	} {
-		if _, err := DecodeEntry([]byte(b)); !errors.Is(err, ErrUndecodable) {
+		if _, err := DecodeEntry([]byte(b), Format); !errors.Is(err, ErrUndecodable) {
 			t.Errorf("%s: got %v, want ErrUndecodable", what, err)
 		}
 	}
-	if _, err := EncodeEntry(Entry{Command: DeleteNodes{Names: []string{strings.Repeat("x", MaxEntry)}}}); !errors.Is(err, ErrInvalid) {
+	if _, err := EncodeEntry(Entry{Command: DeleteNodes{Names: []string{strings.Repeat("x", MaxEntry)}}}, 1); !errors.Is(err, ErrInvalid) {
 		t.Errorf("an entry over the bound: %v, want ErrInvalid", err)
 	}
 }
@@ -306,11 +306,11 @@ func TestReplicasAgree(t *testing.T) {
 		logged := direct
 		for i, c := range rapid.SliceOfN(command, 1, 40).Draw(t, "commands") {
 			rev := direct.Revision() + 1
-			b, err := EncodeEntry(Entry{Command: c})
+			b, err := EncodeEntry(Entry{Command: c}, Format)
 			if err != nil {
 				t.Fatal(err)
 			}
-			e, err := DecodeEntry(b)
+			e, err := DecodeEntry(b, Format)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,17 +15,28 @@ const MaxImageVersions = 100
 type AddImageVersion struct {
 	Image   string       `json:"image"`
 	Version ImageVersion `json:"version"`
+	Holders []string     `json:"holders,omitempty"` // ids of the controllers that hold all its blobs; not in format 1
 }
 
 // Kind implements Command.
 func (AddImageVersion) Kind() string { return "image.add" }
 
-func (c AddImageVersion) apply(s State, rev Revision) (State, error) {
+func (c AddImageVersion) needs() int { return needsHolders(c.Holders) }
+
+func (c AddImageVersion) reduced() Command {
+	c.Holders = nil
+	return c
+}
+
+func (c AddImageVersion) apply(s State, a applied) (State, error) {
 	if err := CheckName("image", c.Image); err != nil {
 		return s, err
 	}
 	if err := c.Version.check(); err != nil {
 		return s, fmt.Errorf("image %s: %w", c.Image, err)
+	}
+	if err := s.checkHolders("image "+c.Image, c.Holders); err != nil {
+		return s, err
 	}
 	img, ok := s.Image(c.Image)
 	if !ok {
@@ -39,23 +50,31 @@ func (c AddImageVersion) apply(s State, rev Revision) (State, error) {
 	v.Imported = v.Imported.UTC()
 	img.Next++
 	img.Versions = append(slices.Clone(img.Versions), v)
-	img.Revision = rev
+	img.Revision = a.rev
 	s.images = s.images.put([]byte(img.Name), img)
 	return s, nil
 }
 
 // SetInitramfs replaces what a version boots with, after the agent was upgraded.
 type SetInitramfs struct {
-	Image     string `json:"image"`
-	Version   int    `json:"version"`
-	Initramfs Blob   `json:"initramfs"`
-	Agent     Digest `json:"agent"`
+	Image     string   `json:"image"`
+	Version   int      `json:"version"`
+	Initramfs Blob     `json:"initramfs"`
+	Agent     Digest   `json:"agent"`
+	Holders   []string `json:"holders,omitempty"` // ids of the controllers that hold Initramfs; not in format 1
 }
 
 // Kind implements Command.
 func (SetInitramfs) Kind() string { return "image.initramfs" }
 
-func (c SetInitramfs) apply(s State, rev Revision) (State, error) {
+func (c SetInitramfs) needs() int { return needsHolders(c.Holders) }
+
+func (c SetInitramfs) reduced() Command {
+	c.Holders = nil
+	return c
+}
+
+func (c SetInitramfs) apply(s State, a applied) (State, error) {
 	if err := c.Initramfs.check("initramfs"); err != nil {
 		return s, err
 	}
@@ -67,12 +86,40 @@ func (c SetInitramfs) apply(s State, rev Revision) (State, error) {
 	if at < 0 {
 		return s, fmt.Errorf("image %q: version %d: %w", c.Image, c.Version, ErrNotFound)
 	}
+	if err := s.checkHolders("initramfs of image "+c.Image, c.Holders); err != nil {
+		return s, err
+	}
 	img.Versions = slices.Clone(img.Versions)
 	img.Versions[at].Initramfs = c.Initramfs
 	img.Versions[at].Agent = c.Agent
-	img.Revision = rev
+	img.Revision = a.rev
 	s.images = s.images.put([]byte(img.Name), img)
 	return s, nil
+}
+
+func needsHolders(holders []string) int {
+	if len(holders) > 0 {
+		return 2
+	}
+	return 1
+}
+
+// checkHolders reports why blobs cannot be published that these controllers hold: since format 2 a majority must, so
+// that they survive what the state survives.
+func (s State) checkHolders(what string, holders []string) error {
+	if s.Format() < 2 {
+		return nil
+	}
+	held, all := 0, s.cluster.Controllers
+	for _, ctl := range all {
+		if slices.Contains(holders, ctl.ID) {
+			held++
+		}
+	}
+	if held <= len(all)/2 {
+		return fmt.Errorf("%w publication of %s: %d of %d controllers hold its blobs, %d must; samara controller list shows which are away", ErrInvalid, what, held, len(all), len(all)/2+1)
+	}
+	return nil
 }
 
 // DeleteImage removes an image, or one version of it if Version is not 0. An image goes with its last version.
@@ -84,7 +131,7 @@ type DeleteImage struct {
 // Kind implements Command.
 func (DeleteImage) Kind() string { return "image.delete" }
 
-func (c DeleteImage) apply(s State, rev Revision) (State, error) {
+func (c DeleteImage) apply(s State, a applied) (State, error) {
 	img, _, err := s.ImageVersion(ImageRef{c.Image, c.Version})
 	if err != nil {
 		return s, err
@@ -101,7 +148,7 @@ func (c DeleteImage) apply(s State, rev Revision) (State, error) {
 		return s, nil
 	}
 	img.Versions = left
-	img.Revision = rev
+	img.Revision = a.rev
 	s.images = s.images.put([]byte(img.Name), img)
 	return s, nil
 }

@@ -14,7 +14,7 @@ type PutNetwork struct {
 // Kind implements Command.
 func (PutNetwork) Kind() string { return "network.put" }
 
-func (c PutNetwork) apply(s State, rev Revision) (State, error) {
+func (c PutNetwork) apply(s State, a applied) (State, error) {
 	n := c.Network
 	if err := n.check(); err != nil {
 		return s, err
@@ -40,7 +40,7 @@ func (c PutNetwork) apply(s State, rev Revision) (State, error) {
 	}
 	old, _ := s.Network(n.Name)
 	n.DNS = slices.Clone(n.DNS)
-	n.Revision = rev
+	n.Revision = a.rev
 	next := s
 	next.networks = s.networks.put([]byte(n.Name), n)
 	if !exists {
@@ -67,7 +67,7 @@ type DeleteNetwork struct {
 // Kind implements Command.
 func (DeleteNetwork) Kind() string { return "network.delete" }
 
-func (c DeleteNetwork) apply(s State, _ Revision) (State, error) {
+func (c DeleteNetwork) apply(s State, _ applied) (State, error) {
 	n, ok := s.Network(c.Name)
 	if !ok {
 		return s, fmt.Errorf("network %s: %w", c.Name, ErrNotFound)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A Node is a machine that boots from Samara.
@@ -14,6 +15,7 @@ type Node struct {
 	Image      ImageRef    `json:"image,omitzero"`
 	KernelArgs []string    `json:"kernel_args,omitempty"` // appended to the kernel's command line, one word each
 	Rack       string      `json:"rack,omitempty"`        // where it stands; peers of one rack feed each other first
+	Discover   time.Time   `json:"discover,omitzero"`     // until when an unknown machine may claim it; ArmDiscovery sets it; not in format 1
 	Revision   Revision    `json:"revision,omitempty"`    // of the last change to this node
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // AddNodes creates nodes, all or none.
@@ -14,7 +15,14 @@ type AddNodes struct {
 // Kind implements Command.
 func (AddNodes) Kind() string { return "node.add" }
 
-func (c AddNodes) apply(s State, rev Revision) (State, error) {
+func (c AddNodes) needs() int {
+	if slices.ContainsFunc(c.Nodes, func(n Node) bool { return !n.Discover.IsZero() }) {
+		return 2
+	}
+	return 1
+}
+
+func (c AddNodes) apply(s State, a applied) (State, error) {
 	if len(c.Nodes) == 0 {
 		return s, fmt.Errorf("%w change: it names no node", ErrInvalid)
 	}
@@ -23,8 +31,11 @@ func (c AddNodes) apply(s State, rev Revision) (State, error) {
 		if _, exists := next.Node(n.Name); exists {
 			return s, fmt.Errorf("node %s: %w", n.Name, ErrExists)
 		}
+		if !n.Discover.IsZero() {
+			return s, fmt.Errorf("%w node %s: a new node is not armed yet; samara node discover %s", ErrInvalid, n.Name, n.Name)
+		}
 		var err error
-		if next, err = next.putNode(n.clone(), rev); err != nil {
+		if next, err = next.putNode(n.clone(), a.rev); err != nil {
 			return s, err
 		}
 	}
@@ -52,7 +63,7 @@ type SetInterface struct {
 // Kind implements Command.
 func (SetNodes) Kind() string { return "node.set" }
 
-func (c SetNodes) apply(s State, rev Revision) (State, error) {
+func (c SetNodes) apply(s State, a applied) (State, error) {
 	if len(c.Names) == 0 {
 		return s, fmt.Errorf("%w change: it names no node", ErrInvalid)
 	}
@@ -64,7 +75,7 @@ func (c SetNodes) apply(s State, rev Revision) (State, error) {
 		if !ok {
 			return s, fmt.Errorf("node %s: %w", name, ErrNotFound)
 		}
-		next = next.dropAddresses(n)
+		next = next.unindex(n)
 		n = n.clone()
 		if c.Image != nil {
 			n.Image = *c.Image
@@ -90,7 +101,7 @@ func (c SetNodes) apply(s State, rev Revision) (State, error) {
 	}
 	for _, name := range c.Names {
 		var err error
-		if next, err = next.putNode(changed[name], rev); err != nil {
+		if next, err = next.putNode(changed[name], a.rev); err != nil {
 			return s, err
 		}
 	}
@@ -127,7 +138,7 @@ type DeleteNodes struct {
 // Kind implements Command.
 func (DeleteNodes) Kind() string { return "node.delete" }
 
-func (c DeleteNodes) apply(s State, _ Revision) (State, error) {
+func (c DeleteNodes) apply(s State, _ applied) (State, error) {
 	if len(c.Names) == 0 {
 		return s, fmt.Errorf("%w change: it names no node", ErrInvalid)
 	}
@@ -137,13 +148,14 @@ func (c DeleteNodes) apply(s State, _ Revision) (State, error) {
 		if !ok {
 			return s, fmt.Errorf("node %s: %w", name, ErrNotFound)
 		}
-		next = next.dropAddresses(n)
+		next = next.unindex(n)
 		next.nodes = next.nodes.drop([]byte(name))
 	}
 	return next, nil
 }
 
-// putNode checks n against the rest of the state and stores it. The node's former addresses must have been dropped.
+// putNode checks n against the rest of the state and stores it. What the indexes held of
+// the node must have been dropped. A node that no machine can claim is not armed.
 func (s State) putNode(n Node, rev Revision) (State, error) {
 	if err := n.check(); err != nil {
 		return s, err
@@ -163,7 +175,10 @@ func (s State) putNode(n Node, rev Revision) (State, error) {
 			}
 		}
 	}
-	s = s.indexAddresses(n)
+	if !n.claimable() {
+		n.Discover = time.Time{}
+	}
+	s = s.index(n)
 	n.Revision = rev
 	s.nodes = s.nodes.put([]byte(n.Name), n)
 	return s, nil
@@ -190,8 +205,8 @@ func (s State) checkAddresses(i Interface) error {
 	return s.checkHostAddress(network, i.IP)
 }
 
-// indexAddresses records the addresses of n.
-func (s State) indexAddresses(n Node) State {
+// index records the addresses of n, and that it is armed.
+func (s State) index(n Node) State {
 	for _, i := range n.Interfaces {
 		if i.MAC != (MAC{}) {
 			s.macs = s.macs.put(i.MAC[:], n.Name)
@@ -199,6 +214,9 @@ func (s State) indexAddresses(n Node) State {
 		if i.IP.IsValid() {
 			s.ips = s.ips.put(i.IP.AsSlice(), n.Name)
 		}
+	}
+	for _, key := range s.armedKeys(n) {
+		s.armed = s.armed.put(key, n.Name)
 	}
 	return s
 }
@@ -224,8 +242,8 @@ func (s State) checkHostAddress(n Network, a netip.Addr) error {
 	return nil
 }
 
-// dropAddresses frees the addresses of n.
-func (s State) dropAddresses(n Node) State {
+// unindex undoes what index did for n.
+func (s State) unindex(n Node) State {
 	for _, i := range n.Interfaces {
 		if i.MAC != (MAC{}) {
 			s.macs = s.macs.drop(i.MAC[:])
@@ -233,6 +251,9 @@ func (s State) dropAddresses(n Node) State {
 		if i.IP.IsValid() {
 			s.ips = s.ips.drop(i.IP.AsSlice())
 		}
+	}
+	for _, key := range s.armedKeys(n) {
+		s.armed = s.armed.drop(key)
 	}
 	return s
 }

@@ -7,11 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
-// snapshotFormat is the first line of every snapshot. A change of what follows needs another number and a reader for
-// this one.
-const snapshotFormat = `{"samara":"state","format":1}`
+// snapshotHead is the first line of every snapshot. A change of what follows needs another format and a reader for
+// the former ones.
+type snapshotHead struct {
+	Samara string `json:"samara"` // what it is: state
+	Format int    `json:"format"` // State.Format of what follows
+}
 
 // ErrSnapshot means that a snapshot is torn, corrupt, or of a newer release.
 var ErrSnapshot = errors.New("unreadable snapshot")
@@ -22,6 +26,8 @@ type record struct {
 	Network *Network     `json:"network,omitempty"`
 	Image   *Image       `json:"image,omitempty"`
 	Node    *Node        `json:"node,omitempty"`
+	Token   *JoinToken   `json:"token,omitempty"`   // this and Outcome: since format 2
+	Outcome *Outcome     `json:"outcome,omitempty"` // from the oldest on
 	End     *snapshotEnd `json:"end,omitempty"`
 }
 
@@ -42,7 +48,7 @@ func (s State) WriteTo(w io.Writer) (int64, error) {
 		return enc.Encode(r)
 	}
 	write := func() error {
-		if _, err := b.WriteString(snapshotFormat + "\n"); err != nil {
+		if err := enc.Encode(snapshotHead{"state", s.Format()}); err != nil {
 			return err
 		}
 		if s.cluster != nil {
@@ -62,6 +68,16 @@ func (s State) WriteTo(w io.Writer) (int64, error) {
 		}
 		for n := range s.Nodes() {
 			if err := put(record{Node: &n}); err != nil {
+				return err
+			}
+		}
+		for t := range s.tokens.all() {
+			if err := put(record{Token: &t}); err != nil {
+				return err
+			}
+		}
+		for o := range s.outcomes.all() {
+			if err := put(record{Outcome: o}); err != nil {
 				return err
 			}
 		}
@@ -94,8 +110,9 @@ func ReadState(r io.Reader) (State, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return State{}, fmt.Errorf("read snapshot: %w", err)
 	}
-	if head != snapshotFormat+"\n" {
-		return State{}, fmt.Errorf("%w: its first line is %.60q, want %s", ErrSnapshot, head, snapshotFormat)
+	format, err := parseSnapshotHead(head)
+	if err != nil {
+		return State{}, fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
 	var s State
 	dec := json.NewDecoder(in)
@@ -109,6 +126,9 @@ func ReadState(r io.Reader) (State, error) {
 			if rec.End.Records != records {
 				return State{}, fmt.Errorf("%w: %d records, its end says %d", ErrSnapshot, records, rec.End.Records)
 			}
+			if s.Format() != format {
+				return State{}, fmt.Errorf("%w: its first line says format %d, its cluster %d", ErrSnapshot, format, s.Format())
+			}
 			s.rev = rec.End.Revision
 			return s, nil
 		}
@@ -116,6 +136,19 @@ func ReadState(r io.Reader) (State, error) {
 			return State{}, fmt.Errorf("%w: record %d: %w", ErrSnapshot, records+1, err)
 		}
 	}
+}
+
+// parseSnapshotHead returns the format in the first line of a snapshot.
+func parseSnapshotHead(line string) (int, error) {
+	var head snapshotHead
+	err := json.Unmarshal([]byte(line), &head)
+	switch {
+	case err != nil || head.Samara != "state" || head.Format < 1 || !strings.HasSuffix(line, "\n"):
+		return 0, fmt.Errorf("its first line is %.60q, which is not that of a snapshot", line)
+	case head.Format > Format:
+		return 0, fmt.Errorf("it has format %d, and this release of samara reads up to %d; install the release that wrote it", head.Format, Format)
+	}
+	return head.Format, nil
 }
 
 // load puts one record of a snapshot into s, and rebuilds the indexes that snapshots leave out.
@@ -132,8 +165,18 @@ func (s State) load(rec record) (State, error) {
 		s.images = s.images.put([]byte(rec.Image.Name), *rec.Image)
 	case rec.Node != nil:
 		// Without the checks of a change: a rule that came later must not make an old snapshot unreadable.
-		s = s.indexAddresses(*rec.Node)
+		s = s.index(*rec.Node)
 		s.nodes = s.nodes.put([]byte(rec.Node.Name), *rec.Node)
+	case rec.Token != nil:
+		s.tokens = s.tokens.put([]byte(rec.Token.ID), *rec.Token)
+	case rec.Outcome != nil:
+		if err := rec.Outcome.check(); err != nil {
+			return s, err
+		}
+		if s.outcomes.get(rec.Outcome.ID) != nil {
+			return s, fmt.Errorf("outcome of %s: twice", rec.Outcome.ID)
+		}
+		s.outcomes = s.outcomes.add(rec.Outcome)
 	default:
 		return s, errors.New("empty")
 	}

@@ -21,6 +21,9 @@ type State struct {
 	networks tree[Network]
 	macs     tree[string] // 6 bytes of MAC to node name
 	ips      tree[string] // 4 bytes of IPv4 to node name
+	armed    tree[string] // armedKey to node name
+	tokens   tree[JoinToken]
+	outcomes outcomes
 }
 
 // Revision returns the index of the last entry that was applied, accepted or not.
@@ -129,6 +132,22 @@ func (t tree[T]) drop(key []byte) tree[T] {
 	}
 	root, _, _ := t.root.Delete(key)
 	return tree[T]{root}
+}
+
+// from yields what has that key or a higher one.
+func (t tree[T]) from(key []byte) iter.Seq2[[]byte, T] {
+	return func(yield func([]byte, T) bool) {
+		if t.root == nil {
+			return
+		}
+		it := t.root.Root().Iterator()
+		it.SeekLowerBound(key)
+		for k, v, ok := it.Next(); ok; k, v, ok = it.Next() {
+			if !yield(k, v) {
+				return
+			}
+		}
+	}
 }
 
 func (t tree[T]) len() int {

@@ -189,7 +189,7 @@ func replayDir(t *testing.T, dir string) fleet.State {
 		case raft.LogConfiguration:
 			state = state.Advance(fleet.Revision(i))
 		case raft.LogCommand:
-			e, err := fleet.DecodeEntry(l.Data)
+			e, err := fleet.DecodeEntry(l.Data, fleet.Format)
 			if err != nil {
 				t.Fatal(err)
 			}

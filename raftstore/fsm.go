@@ -85,7 +85,7 @@ func applyLog(state fleet.State, l *raft.Log) (next fleet.State, refusal, err er
 	if l.Type != raft.LogCommand {
 		return state.Advance(rev), nil, nil // a change of the voters
 	}
-	e, err := fleet.DecodeEntry(l.Data)
+	e, err := fleet.DecodeEntry(l.Data, fleet.Format)
 	if err != nil {
 		return state, nil, fmt.Errorf("log entry %d: %w; upgrade samara on this controller to the release that the leader runs and start it again", l.Index, err)
 	}

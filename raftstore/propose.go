@@ -30,12 +30,12 @@ func uncertain(err error) error { return fmt.Errorf("%w: %w", ErrUncertain, err)
 //   - ErrUncertain, if ctx ended, leadership was lost, the disk failed or the store was closed while e was under way;
 //   - that of ctx, ErrClosed or the store's failure alone, if e did not get so far.
 func (s *Store) Propose(ctx context.Context, e fleet.Entry) (fleet.Revision, error) {
-	data, err := fleet.EncodeEntry(e)
+	data, err := fleet.EncodeEntry(e, s.State().Format())
 	if err != nil {
 		return 0, err
 	}
 	// What no replica can decode would stop every one of them.
-	if _, err := fleet.DecodeEntry(data); err != nil {
+	if _, err := fleet.DecodeEntry(data, fleet.Format); err != nil {
 		return 0, fmt.Errorf("propose %s: %w", e.Command.Kind(), err)
 	}
 	if s.raft.State() != raft.Leader {

@@ -185,7 +185,7 @@ func (m *memory) State() fleet.State {
 }
 
 func (m *memory) Propose(_ context.Context, e fleet.Entry) (fleet.Revision, error) {
-	if _, err := fleet.EncodeEntry(e); err != nil {
+	if _, err := fleet.EncodeEntry(e, m.State().Format()); err != nil {
 		return 0, err
 	}
 	m.mu.Lock()

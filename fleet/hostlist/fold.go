@@ -2,6 +2,7 @@ package hostlist
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
 	"strconv"
 	"strings"
@@ -136,4 +137,20 @@ func chunks[T any](s []T, together func(a, b T) bool) func(yield func([]T) bool)
 			start = end
 		}
 	}
+}
+
+// AppendKey appends bytes to b that order as Compare orders names: Compare(x, y) is what bytes.Compare says of the keys
+// of x and y. Names without zero bytes have keys of their own.
+func AppendKey(b []byte, name string) []byte {
+	s := split(name)
+	for _, l := range s.literals {
+		// 1 ends a literal and 0 the literals: both are below the bytes of names, so that what is shorter comes first.
+		b = append(append(b, l...), 1)
+	}
+	b = append(b, 0)
+	for _, n := range s.numbers {
+		b = binary.BigEndian.AppendUint64(b, value(n))
+		b = append(b, byte(len(n)))
+	}
+	return b
 }

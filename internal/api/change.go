@@ -20,7 +20,7 @@ func (s *Server) change(ctx context.Context, r *request, c fleet.Command) (Chang
 	before := s.Store.State()
 	switch dry := query.Get(dryRunParam); dry {
 	case "1":
-		if _, err := fleet.EncodeEntry(entry); err != nil {
+		if _, err := fleet.EncodeEntry(entry, before.Format()); err != nil {
 			return Change{}, err
 		}
 		after, err := before.Apply(entry, before.Revision()+1)

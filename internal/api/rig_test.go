@@ -48,11 +48,11 @@ func (m *memory) Propose(_ context.Context, e fleet.Entry) (fleet.Revision, erro
 		return 0, m.refuse
 	}
 	// As a log does: what cannot be encoded cannot be proposed.
-	b, err := fleet.EncodeEntry(e)
+	b, err := fleet.EncodeEntry(e, m.state.Format())
 	if err != nil {
 		return 0, err
 	}
-	decoded, err := fleet.DecodeEntry(b)
+	decoded, err := fleet.DecodeEntry(b, fleet.Format)
 	if err != nil {
 		return 0, err
 	}
