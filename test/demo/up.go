@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -63,6 +62,9 @@ func (d *demo) up(ctx context.Context) error {
 	}
 	if found && s.running() {
 		d.say("The demo is running already.")
+		if d.network, err = lab.OpenNetwork(networkName); err != nil {
+			return fmt.Errorf("%w; make demo-down ends what is left of the demo", err)
+		}
 		d.useNames()
 		d.sayNext()
 		return nil
@@ -83,7 +85,7 @@ func (d *demo) up(ctx context.Context) error {
 		if ctx.Err() != nil {
 			err = fmt.Errorf("interrupted: %w", err)
 		}
-		return fmt.Errorf("%w\n\nThe logs are in %s: samara.log of the controller, *.console of the machines.\n"+
+		return fmt.Errorf("%w\n\nThe logs are in %s: head*.log of controllers, *.console of the machines.\n"+
 			"What was started runs on, to be looked at. Then: make demo-down, and make demo to try again", err, d.dir())
 	}
 	return nil
@@ -136,6 +138,9 @@ func (d *demo) prepare(ctx context.Context) (err error) {
 	if d.network, err = lab.NewNetwork(networkName, true); err != nil {
 		return err
 	}
+	if _, err := d.network.AddHost(1); err != nil {
+		return err
+	}
 	d.say("network namespace %s: bridge %s, controller at %s, machines in %s", networkName, lab.Bridge, lab.ControllerAddress, lab.Subnet)
 	if d.ssh, err = lab.NewSSH(d.network, d.dir()); err != nil {
 		return err
@@ -161,13 +166,9 @@ func (d *demo) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// useNames sets what can be known without anything running.
+// useNames sets what can be known of a network without anything running.
 func (d *demo) useNames() {
-	if d.network == nil {
-		d.network, _ = lab.OpenNetwork(networkName)
-	}
-	d.controller = &lab.Controller{Network: d.network, Binary: d.binary, Dir: filepath.Join(d.dir(), "controller"),
-		Socket: filepath.Join(d.dir(), "samara.sock"), Log: filepath.Join(d.dir(), "samara.log")}
+	d.controller = lab.NewController(d.network.Host(1), d.binary, d.dir())
 }
 
 func (d *demo) serve(ctx context.Context) error {
@@ -239,7 +240,7 @@ func (d *demo) follow(ctx context.Context, g guest, vm *lab.VM) (lab.Figures, er
 func (d *demo) bootFromPeers(ctx context.Context, g guest) error {
 	port := fleet.DefaultPorts.Swarm
 	d.step("The controller's swarm port, %d, is cut off: what comes now can only get the image from its peers", port)
-	if err := d.network.Cut(port); err != nil {
+	if err := d.controller.Host.Cut(port); err != nil {
 		return err
 	}
 	if err := d.boot(ctx, g); err != nil {
@@ -249,5 +250,5 @@ func (d *demo) bootFromPeers(ctx context.Context, g guest) error {
 		return fmt.Errorf("%s got %d bytes of its image from the controller and %d of %d from its peers; want none and all", g.Name, f.Origin, f.Peers, f.Image)
 	}
 	d.say("  not one byte of its image came from the controller")
-	return d.network.Heal()
+	return d.controller.Host.Heal()
 }

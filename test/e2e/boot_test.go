@@ -46,7 +46,7 @@ var stranger = lab.Machine{Name: "stranger", MAC: fleet.MAC{0x02, 0x77, 0, 0, 0,
 // survivesKill holds the first boot at the moment when the agent has its manifest and not one byte of its image, by
 // cutting the swarm's port; kills the controller there; and lets the boot go on under the next one.
 func (s *scene) survivesKill(t *testing.T) {
-	if err := s.network.Cut(fleet.DefaultPorts.Swarm); err != nil {
+	if err := s.controller.Host.Cut(fleet.DefaultPorts.Swarm); err != nil {
 		t.Fatal(err)
 	}
 	unknown := s.power(t, stranger)
@@ -63,7 +63,7 @@ func (s *scene) survivesKill(t *testing.T) {
 		t.Fatalf("n1 has %d bytes of its image while the swarm's port is cut", before.Swarm.Have)
 	}
 	s.controller.Process().Kill()
-	if err := s.network.Heal(); err != nil {
+	if err := s.controller.Host.Heal(); err != nil {
 		t.Fatal(err)
 	}
 	s.serve(t)
@@ -218,14 +218,14 @@ func (s *scene) agentOutlivesIsolate(t *testing.T) {
 
 // fedByPeers also shows that the agents still seed after the stage before.
 func (s *scene) fedByPeers(t *testing.T) {
-	if err := s.network.Cut(fleet.DefaultPorts.Swarm); err != nil {
+	if err := s.controller.Host.Cut(fleet.DefaultPorts.Swarm); err != nil {
 		t.Fatal(err)
 	}
 	_, f := s.mustUp(t, n4, s.switchOn(t, n4))
 	if f.Origin != 0 || f.Peers < f.Image {
 		t.Errorf("n4: got %d bytes from the origin and %d from peers, want 0 and %d", f.Origin, f.Peers, f.Image)
 	}
-	if err := s.network.Heal(); err != nil {
+	if err := s.controller.Host.Heal(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -99,8 +99,11 @@ func newScene(t *testing.T) *scene {
 	if s.ssh, err = lab.NewSSH(s.network, s.dir); err != nil {
 		t.Fatal(err)
 	}
-	s.controller = &lab.Controller{Network: s.network, Binary: samara, Dir: filepath.Join(s.dir, "controller"),
-		Socket: filepath.Join(s.dir, "samara.sock"), Log: filepath.Join(s.dir, "samara.log")}
+	host, err := s.network.AddHost(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.controller = lab.NewController(host, samara, s.dir)
 	if err := s.controller.Init(ctx, "e2e", s.ssh.PublicKey()); err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +123,7 @@ func (s *scene) makeDir(t *testing.T) {
 	s.dir = dir
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the logs are in %s: samara.log of the controller, *.console of the machines", dir)
+			t.Logf("the logs are in %s: head*.log of controllers, *.console of the machines", dir)
 			return
 		}
 		if err := os.RemoveAll(dir); err != nil {

@@ -67,8 +67,11 @@ func newHead(t *testing.T) *head {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &head{dir: dir, tar: tar, Controller: &lab.Controller{Network: network, Binary: samara,
-		Dir: filepath.Join(dir, "controller"), Socket: filepath.Join(dir, "s"), Log: filepath.Join(dir, "samara.log")}}
+	host, err := network.AddHost(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &head{dir: dir, tar: tar, Controller: lab.NewController(host, samara, dir)}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := h.Init(ctx, "head", ssh.PublicKey()); err != nil {
@@ -312,7 +315,7 @@ func (h *head) standardClient(t *testing.T) {
 	h.samara(t, "image", "torrent", "debian", "--file", torrent)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	out, err := h.Network.Output(ctx, "aria2c", "--no-conf", "--dir="+h.dir, "--seed-time=0", "--enable-dht=false", "--enable-dht6=false",
+	out, err := h.Host.Network.Output(ctx, "aria2c", "--no-conf", "--dir="+h.dir, "--seed-time=0", "--enable-dht=false", "--enable-dht6=false",
 		"--enable-peer-exchange=false", "--bt-enable-lpd=false", "--summary-interval=0", "--console-log-level=warn", "--file-allocation=none", torrent)
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -428,7 +431,7 @@ func (h *head) get(t *testing.T, url string) string {
 // client returns an HTTP client inside the network.
 func (h *head) client(tr *http.Transport) *http.Client {
 	tr.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		return h.Network.Dial(ctx, network, address)
+		return h.Host.Network.Dial(ctx, network, address)
 	}
 	tr.DisableKeepAlives = true
 	return &http.Client{Transport: tr, Timeout: 30 * time.Second}
@@ -439,7 +442,7 @@ func (h *head) fromAfar(t *testing.T) {
 	ask := func(identity string, args ...string) (string, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		return h.Network.Output(ctx, h.Binary, append(args, "--server", "10.77.0.1:7600", "--identity", identity)...)
+		return h.Host.Network.Output(ctx, h.Binary, append(args, "--server", "10.77.0.1:7600", "--identity", identity)...)
 	}
 	ours := filepath.Join(h.Dir, "admin")
 	if out, err := ask(ours, "node", "set", "n1", "--rack", "r1"); err != nil || !strings.Contains(out, "r1") {

@@ -17,63 +17,108 @@ import (
 	"github.com/samara-hpc/samara/internal/api"
 )
 
-// The controller's name, and the discovery pool of its network.
-const (
-	controllerID = "head1"
-	discovery    = "10.77.0.200-10.77.0.220"
-)
+// discovery is the pool of the lab's network for unknown machines.
+const discovery = "10.77.0.200-10.77.0.220"
 
 // A Controller is a controller of the product, run and asked through its command line.
 type Controller struct {
-	Network *Network
-	Binary  string // path of samara
-	Dir     string // what the controller keeps
-	Socket  string // where it listens for its own machine's root; at most 107 bytes
-	Log     string // the file that it logs to
-	proc    *Process
+	Host   *Host
+	Binary string // path of samara
+	Dir    string // what the controller keeps
+	Socket string // where it listens for its own machine's root; at most 107 bytes
+	Log    string // the file that it logs to
+	proc   *Process
+}
+
+// NewController returns the controller of a host, which keeps its files in dir under the host's name.
+func NewController(h *Host, binary, dir string) *Controller {
+	path := filepath.Join(dir, h.ID)
+	return &Controller{Host: h, Binary: binary, Dir: path, Socket: path + ".sock", Log: path + ".log"}
 }
 
 // Init makes the controller's directory, for a cluster and a network of that name and with an ssh key that every node
-// accepts for root.
+// accepts for root; without one if publicKey is "".
 func (c *Controller) Init(ctx context.Context, name, publicKey string) error {
-	_, err := c.Run(ctx, "init", "--dir", c.Dir, "--name", name, "--id", controllerID, "--address", ControllerAddress.String(),
-		"--network", name, "--subnet", Subnet.String(), "--discovery", discovery, "--ssh-key", publicKey)
+	args := []string{"init", "--dir", c.Dir, "--name", name, "--id", c.Host.ID, "--address", c.Host.Address.String(),
+		"--network", name, "--subnet", Subnet.String(), "--discovery", discovery}
+	if publicKey != "" {
+		args = append(args, "--ssh-key", publicKey)
+	}
+	_, err := c.Run(ctx, args...)
 	return err
 }
 
-// Serve starts the controller in the background and returns once it takes changes.
-func (c *Controller) Serve(ctx context.Context) error {
-	cmd := c.Network.Command(c.Binary, "serve", "--dir", c.Dir, "--socket", c.Socket, "--interface", Bridge)
-	p, err := StartProcess("samara serve", c.Log, cmd)
+// Join makes the controller's directory as a further one of the cluster that first belongs to, which must be serving.
+func (c *Controller) Join(ctx context.Context, first *Controller) error {
+	var token api.JoinToken
+	if err := first.Ask(ctx, &token, "controller", "token"); err != nil {
+		return err
+	}
+	at := netip.AddrPortFrom(first.Host.Address, fleet.DefaultPorts.Control)
+	_, err := c.Run(ctx, "controller", "join", at.String(), "--token", token.Token,
+		"--dir", c.Dir, "--id", c.Host.ID, "--address", c.Host.Address.String())
+	return err
+}
+
+// Start starts the controller in the background and does not wait for anything.
+func (c *Controller) Start() error {
+	cmd := c.Host.Command(c.Binary, "serve", "--dir", c.Dir, "--socket", c.Socket, "--interface", Port)
+	p, err := StartProcess("samara serve on "+c.Host.ID, c.Log, cmd)
 	if err != nil {
 		return err
 	}
 	c.proc = p
+	return nil
+}
+
+// Serve starts the controller in the background and returns once it takes changes.
+func (c *Controller) Serve(ctx context.Context) error {
+	if err := c.Start(); err != nil {
+		return err
+	}
+	return c.WaitStatus(ctx, func(s api.Status) bool { return s.Quorum })
+}
+
+// WaitStatus waits until the controller answers with a status as wanted.
+func (c *Controller) WaitStatus(ctx context.Context, wanted func(api.Status) bool) error {
+	client := c.Client()
+	defer client.Close()
 	var last error
-	err = poll(ctx, 200*time.Millisecond, func() (bool, error) {
-		var status api.Status
-		if last = c.Ask(ctx, &status, "status"); last == nil {
-			return status.Quorum, nil
+	err := poll(ctx, 100*time.Millisecond, func() (bool, error) {
+		status, err := client.Status(ctx)
+		if last = err; err != nil {
+			return false, c.proc.Ended()
 		}
-		return false, p.Ended()
+		return wanted(status), nil
 	})
-	if err != nil && last != nil && p.Ended() == nil {
-		err = fmt.Errorf("samara serve is not ready: %w; samara status: %w; the end of %s:\n%s", err, last, c.Log, tail(c.Log, 15))
+	if err != nil && c.proc.Ended() == nil {
+		err = fmt.Errorf("%s is not ready: %w; its status: %w; the end of %s:\n%s", c.proc.name, err, last, c.Log, tail(c.Log, 15))
 	}
 	return err
 }
 
-// Process returns the running controller, nil before Serve.
+// Process returns the running controller, nil before it was started.
 func (c *Controller) Process() *Process { return c.proc }
 
-// Command returns the command that runs samara with args against this controller, inside the network.
+// Restart ends the controller as its service manager does, and returns once it takes changes again.
+func (c *Controller) Restart(ctx context.Context) error {
+	if err := c.proc.Terminate(20 * time.Second); err != nil {
+		return err
+	}
+	return c.Serve(ctx)
+}
+
+// Client returns a client by the controller's socket, cheaper than Ask for who asks often. The caller closes it.
+func (c *Controller) Client() *api.Client { return api.NewSocketClient(c.Socket) }
+
+// Command returns the command that runs samara with args against this controller, on its host.
 func (c *Controller) Command(args ...string) *exec.Cmd {
-	return c.Network.Command(c.Binary, append(slices.Clone(args), "--socket", c.Socket)...)
+	return c.Host.Command(c.Binary, append(slices.Clone(args), "--socket", c.Socket)...)
 }
 
 // Run runs samara with args and returns its results. The error has what it said on stderr.
 func (c *Controller) Run(ctx context.Context, args ...string) (string, error) {
-	return c.Network.Output(ctx, c.Binary, append(slices.Clone(args), "--socket", c.Socket)...)
+	return c.Host.Output(ctx, c.Binary, append(slices.Clone(args), "--socket", c.Socket)...)
 }
 
 // Ask runs samara with args and decodes its result into answer.

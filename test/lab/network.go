@@ -4,45 +4,41 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"golang.org/x/sync/errgroup"
 )
 
-// Bridge is the interface that a network's machines are attached to, and the host's own interface in that network.
+// Bridge is the interface that a network's machines and hosts are attached to, and the lab's own in that network.
 const Bridge = "br0"
 
-// The network that every lab uses; they never meet, each being in a namespace.
+// The network that every lab uses; they never meet, each being in namespaces of its own. From its own address a lab
+// looks at controllers and machines, as a person at a desk does.
 var (
 	Subnet            = netip.MustParsePrefix("10.77.0.0/24")
-	ControllerAddress = netip.MustParseAddr("10.77.0.1")
+	OwnAddress        = netip.MustParseAddr("10.77.0.254")
+	ControllerAddress = HostAddress(1) // the first controller's
 )
 
-// netnsDir is where ip-netns(8) keeps names of namespaces.
-const netnsDir = "/run/netns"
-
-// A Network is a network namespace with a bridge. Machines are attached to it by taps, programs run in it by Command.
+// A Network is a network namespace with a bridge. Machines are attached to it by taps, hosts by pairs of interfaces.
 type Network struct {
-	Name    string
-	lasting bool
+	Namespace
 }
 
-// NewNetwork makes a network. Programs that Command starts in it die with this process; those of a lasting one do not.
-// Close removes it.
+// NewNetwork makes a network. Programs that Command starts in it or in its hosts die with this process; those of a
+// lasting one do not. Close removes it.
 func NewNetwork(name string, lasting bool) (*Network, error) {
-	if err := ip("netns", "add", name); err != nil {
+	space, err := newNamespace(name, lasting)
+	if err != nil {
 		return nil, fmt.Errorf("network %s: %w", name, err)
 	}
-	n := &Network{Name: name, lasting: lasting}
+	n := &Network{space}
 	if err := n.furnish(); err != nil {
 		return nil, errors.Join(fmt.Errorf("network %s: %w", name, err), n.Close())
 	}
@@ -54,7 +50,7 @@ func OpenNetwork(name string) (*Network, error) {
 	if _, err := os.Stat(filepath.Join(netnsDir, name)); err != nil {
 		return nil, fmt.Errorf("network %s: %w", name, err)
 	}
-	return &Network{Name: name, lasting: true}, nil
+	return &Network{Namespace{name, true}}, nil
 }
 
 func (n *Network) furnish() error {
@@ -62,18 +58,14 @@ func (n *Network) furnish() error {
 		{"link", "set", "lo", "up"},
 		// With an address of its own the bridge does not change its address with every tap.
 		{"link", "add", Bridge, "address", "02:77:00:00:00:01", "type", "bridge", "stp_state", "0"},
-		{"addr", "add", netip.PrefixFrom(ControllerAddress, Subnet.Bits()).String(), "brd", "+", "dev", Bridge},
+		{"addr", "add", netip.PrefixFrom(OwnAddress, Subnet.Bits()).String(), "brd", "+", "dev", Bridge},
 		{"link", "set", Bridge, "up"},
-		// Cut needs rules that come before the table of local addresses, which has the first place by default.
-		{"rule", "add", "pref", "100", "lookup", "local"},
-		{"rule", "del", "pref", "0"},
 	} {
 		if err := n.ip(args...); err != nil {
 			return err
 		}
 	}
-	// Early demultiplexing hands packets of established connections to their sockets without asking the rules.
-	return n.Do(func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_early_demux", []byte("0"), 0) })
+	return nil
 }
 
 // AddTap makes a tap that is attached to the bridge, for one machine.
@@ -84,117 +76,35 @@ func (n *Network) AddTap(name string) error {
 	return n.ip("link", "set", "dev", name, "master", Bridge, "up")
 }
 
-// cutPref is the place of Cut's rules, before the table of local addresses.
-const cutPref = "50"
-
-// Cut drops every packet between this host and the machines that comes from or goes to a TCP port, whichever side has
-// the port: established connections fall silent, new ones are not made in either direction. Traffic among the
-// machines stays on the bridge and goes on.
-func (n *Network) Cut(port uint16) error {
-	p := strconv.Itoa(int(port))
-	for _, side := range []string{"dport", "sport"} {
-		for _, iif := range []string{Bridge, "lo"} { // received from machines; made on this host
-			if err := n.ip("rule", "add", "pref", cutPref, "iif", iif, "ipproto", "tcp", side, p, "blackhole"); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// Heal undoes every Cut.
-func (n *Network) Heal() error {
-	rules, err := output(exec.Command("ip", "-n", n.Name, "rule", "list", "pref", cutPref))
-	if err != nil {
-		return err
-	}
-	for range strings.Count(string(rules), "\n") {
-		if err := n.ip("rule", "del", "pref", cutPref); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Command returns a command that will run inside the network. The shell's rules for os/exec hold: it is the caller
-// that starts it and waits.
-func (n *Network) Command(program string, args ...string) *exec.Cmd {
-	c := exec.Command("ip", append([]string{"netns", "exec", n.Name, program}, args...)...)
-	if n.lasting {
-		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C at the terminal is not for it
-	} else {
-		// The signal comes when the starting thread ends, not the process; Go ends a thread only if a goroutine dies
-		// while it is locked to it, and Do never does.
-		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	}
-	return c
-}
-
-// Output runs a program inside the network and returns what it wrote to stdout. When ctx ends the program is killed.
-func (n *Network) Output(ctx context.Context, program string, args ...string) (string, error) {
-	c := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", n.Name, program}, args...)...)
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	c.WaitDelay = 2 * time.Second
-	out, err := output(c)
-	return string(out), err
-}
-
-// Do calls f on a thread inside the network: sockets that f opens belong to it wherever they are used later. f must
-// not start goroutines or processes.
-func (n *Network) Do(f func() error) error {
-	inside, err := os.Open(filepath.Join(netnsDir, n.Name))
-	if err != nil {
-		return err
-	}
-	defer inside.Close()
-	runtime.LockOSThread()
-	outside, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		runtime.UnlockOSThread()
-		return err
-	}
-	defer outside.Close()
-	if err := unix.Setns(int(inside.Fd()), unix.CLONE_NEWNET); err != nil {
-		runtime.UnlockOSThread()
-		return fmt.Errorf("enter network %s: %w", n.Name, err)
-	}
-	err = f()
-	if back := unix.Setns(int(outside.Fd()), unix.CLONE_NEWNET); back != nil {
-		// The thread stays locked, so that nothing else runs on it by mistake.
-		return fmt.Errorf("leave network %s: %w", n.Name, errors.Join(back, err))
-	}
-	runtime.UnlockOSThread()
-	return err
-}
-
-// Dial connects from inside the network to an address, host:port with the host's IP.
-func (n *Network) Dial(ctx context.Context, network, address string) (c net.Conn, err error) {
-	var d net.Dialer // an address without a name is dialled on the calling thread
-	err = n.Do(func() error {
-		c, err = d.DialContext(ctx, network, address)
-		return err
-	})
-	return c, err
-}
-
-// Close ends whatever still runs inside the network and removes it with its bridge and taps.
+// Close ends whatever still runs inside the network and its hosts, and removes them with their interfaces and disks.
 func (n *Network) Close() error {
-	out, err := output(exec.Command("ip", "netns", "pids", n.Name))
+	spaces, err := filepath.Glob(filepath.Join(netnsDir, n.Name+hostMark+"*"))
 	if err != nil {
-		return fmt.Errorf("network %s: %w", n.Name, err)
+		return err
 	}
-	var errs []error
-	for field := range strings.FieldsSeq(string(out)) {
-		number, err := strconv.Atoi(field)
-		if err != nil || number == os.Getpid() {
-			continue
+	if path := filepath.Join(netnsDir, n.Name); exists(path) {
+		spaces = append(spaces, path)
+	}
+	var ends errgroup.Group
+	for _, path := range spaces {
+		pids, err := Namespace{Name: filepath.Base(path)}.pids()
+		if err != nil {
+			return fmt.Errorf("network %s: %w", n.Name, err)
 		}
-		if p, err := FindPID(number); err == nil {
-			errs = append(errs, p.End(3*time.Second))
+		for _, p := range pids {
+			ends.Go(func() error { return p.End(3 * time.Second) })
 		}
 	}
-	errs = append(errs, ip("netns", "del", n.Name))
+	errs := []error{ends.Wait(), n.removeDisks()}
+	for _, path := range spaces {
+		errs = append(errs, ip("netns", "del", filepath.Base(path)))
+	}
 	return errors.Join(errs...)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // TestNetworkName returns a name for a network of this process that Sweep recognises.
@@ -203,27 +113,44 @@ func TestNetworkName(prefix string) string { return fmt.Sprintf("%s-%d", prefix,
 // Sweep removes the networks that processes which are no more left behind under names of TestNetworkName, and ends
 // the programs in them.
 func Sweep(prefix string) error {
-	names, err := filepath.Glob(filepath.Join(netnsDir, prefix+"-*"))
+	paths, err := filepath.Glob(filepath.Join(netnsDir, prefix+"-*"))
 	if err != nil {
 		return err
 	}
+	var names []string
+	for _, path := range paths {
+		name, _, _ := strings.Cut(filepath.Base(path), hostMark)
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
 	var errs []error
-	for _, path := range names {
-		name := filepath.Base(path)
+	for _, name := range names {
 		owner, err := strconv.Atoi(strings.TrimPrefix(name, prefix+"-"))
 		if err != nil {
 			continue
 		}
 		if _, err := FindPID(owner); errors.Is(err, os.ErrProcessDone) {
-			errs = append(errs, (&Network{Name: name}).Close())
+			errs = append(errs, (&Network{Namespace{Name: name}}).Close())
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (n *Network) ip(args ...string) error { return ip(append([]string{"-n", n.Name}, args...)...) }
-
-func ip(args ...string) error {
-	_, err := output(exec.Command("ip", args...))
-	return err
+// RunInside runs this program once more, with the same arguments and the further environment, inside the network, and
+// returns its error. A test whose own sockets all belong to the network begins so.
+func (n *Network) RunInside(ctx context.Context, env ...string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	c := n.Command(self, os.Args[1:]...)
+	c.Env = append(os.Environ(), env...)
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if err := c.Start(); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = c.Process.Kill() })
+	defer stop()
+	return c.Wait()
 }

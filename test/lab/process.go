@@ -108,6 +108,12 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
+// Stop suspends the process, as a machine does that hangs: its sockets stay open and nobody answers. Continue ends that.
+func (p *Process) Stop() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Continue lets a stopped process go on.
+func (p *Process) Continue() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
+
 // Terminate asks the process to leave and returns how it ended. After grace it is killed.
 func (p *Process) Terminate(grace time.Duration) error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
