@@ -17,6 +17,8 @@ type machine struct {
 	state   atomic.Pointer[fleet.State] // never nil
 	changed signal                      // fires after state was replaced
 	applied atomic.Uint64               // index of the last entry in state, or of one before it
+	history history
+	format  int // the newest that this controller understands
 	end     *latch
 	install func(index, term uint64) error // makes the log fit a snapshot from the leader
 
@@ -26,8 +28,8 @@ type machine struct {
 
 var _ raft.BatchingFSM = (*machine)(nil)
 
-func newMachine(end *latch) *machine {
-	m := &machine{end: end}
+func newMachine(format int, end *latch) *machine {
+	m := &machine{format: format, end: end}
 	m.state.Store(new(fleet.State))
 	return m
 }
@@ -35,6 +37,12 @@ func newMachine(end *latch) *machine {
 // load starts from a state that is read from disk.
 func (m *machine) load(s fleet.State) {
 	m.replayed = s.Revision()
+	m.restart(s)
+}
+
+// restart goes on from a state that was not made from the one before it.
+func (m *machine) restart(s fleet.State) {
+	m.history.begin(s)
 	m.applied.Store(uint64(s.Revision()))
 	m.publish(s)
 }
@@ -42,7 +50,8 @@ func (m *machine) load(s fleet.State) {
 // Apply implements raft.FSM. Raft prefers ApplyBatch.
 func (m *machine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0] }
 
-// ApplyBatch implements raft.BatchingFSM. Each response is nil, or the error for which the entry was refused. Readers
+// ApplyBatch implements raft.BatchingFSM. Each response is nil, the error for which the entry was refused, or the
+// fleet.Revision at which an entry with the same id was accepted before. Readers
 // see the state before the batch or after it, and are woken once.
 //
 // An entry that cannot be decoded ends the store. From then on nothing is applied and no snapshot taken: the entry
@@ -50,6 +59,7 @@ func (m *machine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0
 func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 	responses := make([]any, len(logs))
 	state := *m.state.Load()
+	made := make([]fleet.State, 0, len(logs))
 	for i, l := range logs {
 		if err := m.end.get(); err != nil {
 			responses[i] = uncertain(err)
@@ -58,26 +68,25 @@ func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 		if m.seen = fleet.Revision(l.Index); m.seen <= m.replayed {
 			continue
 		}
-		next, refusal, err := applyLog(state, l)
+		next, response, err := applyLog(state, l, m.format)
 		if err != nil {
 			m.end.set(err)
 			responses[i] = uncertain(err)
 			continue
 		}
-		state = next
-		if refusal != nil {
-			responses[i] = refusal
-		}
+		state, responses[i] = next, response
+		made = append(made, next)
 	}
-	if state.Revision() > m.state.Load().Revision() {
+	if len(made) > 0 {
+		m.history.add(made)
 		m.applied.Store(uint64(state.Revision()))
 		m.publish(state)
 	}
 	return responses
 }
 
-// applyLog returns the state after l and why l was refused, if it was. The error means that this replica cannot go on.
-func applyLog(state fleet.State, l *raft.Log) (next fleet.State, refusal, err error) {
+// applyLog returns the state after l, and the response of ApplyBatch. The error means that this replica cannot go on.
+func applyLog(state fleet.State, l *raft.Log, format int) (next fleet.State, response any, err error) {
 	rev := fleet.Revision(l.Index)
 	if rev <= state.Revision() {
 		return state, nil, fmt.Errorf("log entry %d came after revision %d: the log and the snapshots of this controller do not belong together; %s", l.Index, state.Revision(), cureReplace)
@@ -85,12 +94,19 @@ func applyLog(state fleet.State, l *raft.Log) (next fleet.State, refusal, err er
 	if l.Type != raft.LogCommand {
 		return state.Advance(rev), nil, nil // a change of the voters
 	}
-	e, err := fleet.DecodeEntry(l.Data, fleet.Format)
+	e, err := fleet.DecodeEntry(l.Data, format)
 	if err != nil {
 		return state, nil, fmt.Errorf("log entry %d: %w; upgrade samara on this controller to the release that the leader runs and start it again", l.Index, err)
 	}
-	next, refusal = state.Apply(e, rev)
-	return next, refusal, nil
+	first, again := state.Outcome(e.ID)
+	next, refusal := state.Apply(e, rev)
+	switch {
+	case refusal != nil:
+		return next, refusal, nil
+	case again:
+		return next, first.Revision, nil
+	}
+	return next, nil, nil
 }
 
 func (m *machine) publish(s fleet.State) {
@@ -121,8 +137,7 @@ func (m *machine) Restore(r io.ReadCloser) error {
 		return err
 	}
 	m.replayed = 0
-	m.applied.Store(uint64(s.Revision()))
-	m.publish(s)
+	m.restart(s)
 	return nil
 }
 

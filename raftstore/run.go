@@ -55,6 +55,7 @@ func (s *Store) handOver() {
 
 // close closes whatever is open. s.end must be set.
 func (s *Store) close() {
+	s.lookout.close()
 	if s.raft != nil {
 		left := s.raft.Shutdown()
 		_ = s.transport.Close() // the stream's error; it is closed for good anyway

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -47,7 +48,8 @@ type Config struct {
 	SnapshotThreshold uint64        // entries since the last snapshot that make one due; default: 8192
 	TrailingLogs      uint64        // entries kept behind a snapshot for followers that lag; default: 10240
 
-	Peer Peer // asks the other controllers; nil if there are none
+	Peer   Peer // asks the other controllers; nil if there are none
+	Format int  // the newest format of entries and snapshots to understand; default: fleet.Format
 
 	// Of the leader's steward, which makes Raft's configuration follow the state's. Tests make them shorter.
 	StewardInterval time.Duration // between its looks at the other controllers; default: 500 ms
@@ -76,6 +78,9 @@ func (c Config) withDefaults() Config {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
+	}
+	if c.Format == 0 {
+		c.Format = fleet.Format
 	}
 	if c.SnapshotThreshold == 0 {
 		c.SnapshotThreshold = 8192
@@ -118,6 +123,12 @@ type Store struct {
 	sightings sightings      // of the other controllers, while this one leads
 	chores    sync.WaitGroup // what Run does beside waiting
 
+	lookout       lookout
+	replies       replies       // of followers, to this leader
+	readyIn       atomic.Uint64 // the term of this leader in which a barrier was passed
+	barriers      rounds
+	verifications rounds
+
 	gate      sync.Mutex
 	closing   bool           // no more proposals
 	proposals sync.WaitGroup // given to Raft and not answered
@@ -131,7 +142,7 @@ type Store struct {
 func Open(c Config) (*Store, error) {
 	c = c.withDefaults()
 	s := &Store{config: c, end: newLatch(), observed: make(chan raft.Observation, 16), slots: make(chan struct{}, maxProposals)}
-	s.machine = newMachine(s.end)
+	s.machine = newMachine(c.Format, s.end)
 	if err := s.open(); err != nil {
 		s.end.set(ErrClosed)
 		s.close()
@@ -174,6 +185,7 @@ func (s *Store) open() error {
 		return err
 	}
 	s.raft.RegisterObserver(s.observer)
+	s.lookout.look(s.raft)
 	s.watching.Go(s.watch)
 	return nil
 }
@@ -221,7 +233,7 @@ func (s *Store) openFiles() (*snapshotStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	if state, err = replay(s.journal, state, newest.Index, commit); err != nil {
+	if state, err = replay(s.journal, state, newest.Index, commit, c.Format); err != nil {
 		return nil, err
 	}
 	s.machine.load(state)
@@ -231,7 +243,7 @@ func (s *Store) openFiles() (*snapshotStore, error) {
 
 // replay applies the entries of j after index, up to commit. Raft could do as much (RestoreCommittedLogs), but then
 // passes over the voters that those entries name (v1.8.0, NewRaft), and hangs if they are very many.
-func replay(j *journal, state fleet.State, index, commit uint64) (fleet.State, error) {
+func replay(j *journal, state fleet.State, index, commit uint64, format int) (fleet.State, error) {
 	for i := index + 1; i <= commit; i++ {
 		var l raft.Log
 		if _, err := j.read(i, &l); errors.Is(err, raft.ErrLogNotFound) {
@@ -243,7 +255,7 @@ func replay(j *journal, state fleet.State, index, commit uint64) (fleet.State, e
 			continue
 		}
 		var err error
-		if state, _, err = applyLog(state, &l); err != nil {
+		if state, _, err = applyLog(state, &l, format); err != nil {
 			return state, err
 		}
 	}
@@ -334,7 +346,7 @@ func (s *Store) startRaft(c *raft.Config, snapshots *snapshotStore) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.raft, err = raft.NewRaft(c, s.machine, s.journal, s.journal, snapshots, s.transport)
+		s.raft, err = raft.NewRaft(c, s.machine, s.journal, s.journal, snapshots, listener{s.transport, &s.replies})
 	}()
 	<-done
 	if failed := s.end.get(); failed != nil {
@@ -348,6 +360,7 @@ func (s *Store) watch() {
 	for {
 		select {
 		case <-s.observed:
+			s.lookout.look(s.raft)
 			s.leadership.fire()
 		case <-s.end.done:
 			return

@@ -85,16 +85,7 @@ func (s *Store) leads(term uint64) bool {
 }
 
 // caughtUp waits until this controller, as the leader, has applied all that was committed before.
-func (s *Store) caughtUp(ctx context.Context) bool {
-	done := make(chan bool, 1)
-	go func() { done <- s.await(s.raft.Barrier(0)) == nil }()
-	select {
-	case ok := <-done:
-		return ok
-	case <-ctx.Done():
-		return false
-	}
-}
+func (s *Store) caughtUp(ctx context.Context) bool { return s.ready(ctx) == nil }
 
 // waitLeadership returns as soon as ok does, which is asked again whenever leadership may have changed.
 func (s *Store) waitLeadership(ctx context.Context, ok func() bool) error {
