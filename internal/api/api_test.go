@@ -223,7 +223,7 @@ func TestBadRequests(t *testing.T) {
 		"an import as text":    {"/v1/images/debian/import", "text/plain", `x`, 400, "Content-Type"},
 		"a bad image name":     {"/v1/images/Debian/import", tarType, `x`, 400, `"Debian"`},
 	} {
-		resp, err := c.http.Post(c.base+q.path, q.kind, strings.NewReader(q.body))
+		resp, err := c.http.Post(c.targets[0].base+q.path, q.kind, strings.NewReader(q.body))
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
@@ -317,11 +317,11 @@ func TestServeEndsWhileARequestIsUnderWay(t *testing.T) {
 
 func TestUnknownRoutesAreErrorsLikeOthers(t *testing.T) {
 	c := newRig(t).local(t)
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, c.base+"/v1/status", nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, c.targets[0].base+"/v1/status", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.do(r); !errors.Is(err, ErrRoute) {
+	if _, err := c.http.Do(r); !errors.Is(err, ErrRoute) {
 		t.Errorf("DELETE /v1/status: %v, want ErrRoute", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/netip"
+	"time"
 
 	"github.com/samara-hpc/samara/fleet"
 )
@@ -12,9 +13,61 @@ import (
 type Store interface {
 	// State returns the newest state that this controller has applied. It does not block.
 	State() fleet.State
-	// Propose commits e and returns the revision at which this controller has applied it. The error is the reason e
-	// was refused, or wraps ErrNotLeader or ErrUnavailable.
+	// Read returns a state that is at least as new as c promises. The error wraps ErrNotLeader or ErrUnavailable if
+	// that cannot be had.
+	Read(ctx context.Context, c Consistency) (fleet.State, error)
+	// Propose commits e, whoever leads, and returns the revision at which this controller has applied it. An entry
+	// with the id of one that was decided before is not applied again: its outcome is returned. The error is the reason
+	// e was refused, or wraps ErrUncertain, ErrNotLeader or ErrUnavailable; after ErrUncertain e may still commit.
 	Propose(ctx context.Context, e fleet.Entry) (fleet.Revision, error)
+	// Wait returns the state once its revision is above after, or an error when ctx ends or the store does.
+	Wait(ctx context.Context, after fleet.Revision) (fleet.State, error)
+	// StateAt returns the state as it was at a revision; false if that is not remembered.
+	StateAt(rev fleet.Revision) (fleet.State, bool)
+}
+
+// Controllers knows and changes who the controllers are. Its methods are called from any goroutine.
+type Controllers interface {
+	// List returns every controller, by id, as this one sees it. It does not wait for others.
+	List() []ControllerView
+	// Token makes a word that lets one machine become a controller, and that expires after life.
+	Token(ctx context.Context, life time.Duration, who, why string) (JoinToken, error)
+	// Join takes a machine in. The error wraps fleet.ErrJoin if the token is refused, fleet.ErrExists if the name or the
+	// address is taken, fleet.ErrFormat if the machine's program is too old, ErrClock if its clock is too far off. The same
+	// machine may ask again with the same key.
+	Join(ctx context.Context, remote netip.AddrPort, r JoinRequest) (JoinAnswer, error)
+	// Remove takes a controller out of the cluster; with force, even if that costs the quorum or blobs.
+	Remove(ctx context.Context, id string, force bool, who, why string) (fleet.Revision, error)
+	// Transfer hands the leadership to a controller, whoever leads now; to any that is fit if to is "".
+	Transfer(ctx context.Context, to string) error
+}
+
+// Peers answers other controllers. Its methods are called from any goroutine.
+type Peers interface {
+	// Hello says how this controller is. It does not block.
+	Hello() Hello
+	// Propose commits an encoded entry, as the leader. The errors are those of Store.Propose; ErrNotLeader means that
+	// nothing was done.
+	Propose(ctx context.Context, entry []byte) (fleet.Revision, error)
+	// ReadIndex returns, as the leader, the revision up to which a replica must have applied to read with c.
+	ReadIndex(ctx context.Context, c Consistency) (fleet.Revision, error)
+	// Transfer hands this controller's leadership to another; to any that is fit if to is "".
+	Transfer(ctx context.Context, to string) error
+	// Observed returns what this controller saw after the mark of an earlier answer, all that it remembers if the mark
+	// is "" or not its own. It waits up to ten seconds for something to tell.
+	Observed(ctx context.Context, after string) (Observations, error)
+	// Pull fetches blobs from another controller, verifies and keeps them. It calls progress as Images.Import does.
+	Pull(ctx context.Context, r PullRequest, progress func(Progress)) error
+	// OpenBlob opens a blob that this controller holds, and returns its size. The error wraps fleet.ErrNotFound if it
+	// holds none.
+	OpenBlob(d fleet.Digest) (io.ReadCloser, int64, error)
+}
+
+// Backups writes the state into one file. Its method is called from any goroutine.
+type Backups interface {
+	// Write writes a backup with its own end mark and checksum; with blobs, what images need too. An error before the
+	// first byte is answered as everywhere; after it, the backup is torn.
+	Write(ctx context.Context, w io.Writer, blobs bool) error
 }
 
 // Images makes and describes image versions. Its methods are called from any goroutine.

@@ -11,6 +11,7 @@ import (
 const (
 	dryRunParam = "dry_run" // "1": answer with what would change
 	whyParam    = "why"     // the user's message, for the audit record
+	ifParam     = "if"      // a fleet.Condition; may come more than once
 )
 
 // change proposes c for the caller of r, or with dry_run applies it to a state that nobody else sees.

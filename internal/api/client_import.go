@@ -1,11 +1,9 @@
 package api
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,42 +31,45 @@ func (c *Client) ImportImage(ctx context.Context, image string, from Source, why
 	if from.Firmware {
 		query.Set(firmwareParam, "1")
 	}
+	if len(c.targets) > 1 {
+		// A stream cannot be sent twice: it goes to a controller that has just answered.
+		if _, err := c.Status(ctx); err != nil {
+			return fleet.ImageVersion{}, err
+		}
+	}
+	to := c.targets[c.last.Load()]
 	kind, body, err := from.open(ctx, query)
 	if err != nil {
 		return fleet.ImageVersion{}, err
 	}
 	defer func() { _ = body.Close() }()
-	r, err := http.NewRequestWithContext(ctx, importImage.method, c.base+fill(importImage.pattern, []string{image})+question(query), body)
+	r, err := http.NewRequestWithContext(ctx, importImage.method, to.base+fill(importImage.pattern, []string{image})+encodeQuery(query), body)
 	if err != nil {
 		return fleet.ImageVersion{}, err
 	}
 	r.Header.Set("Content-Type", kind)
-	resp, err := c.do(r)
+	resp, err := c.http.Do(r)
 	if err != nil {
-		return fleet.ImageVersion{}, err
+		return fleet.ImageVersion{}, lost(ctx, to.at, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fleet.ImageVersion{}, refusalOf(ctx, to.at, resp)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, maxLine)
-	for lines.Scan() {
-		var line importLine
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			return fleet.ImageVersion{}, fmt.Errorf("answer of %s: %w", c.at, err)
-		}
+	var made fleet.ImageVersion
+	err = eachLine(ctx, resp, to.at, "image", func(line importLine) (bool, error) {
 		switch {
 		case line.Error != nil:
-			return fleet.ImageVersion{}, line.Error.asError()
+			return true, line.Error.asError()
 		case line.Version != nil:
-			return *line.Version, nil
+			made = *line.Version
+			return true, nil
 		case line.Progress != nil:
 			progress(*line.Progress)
 		}
-	}
-	err = lines.Err()
-	if err == nil {
-		err = errors.New("the controller stopped before the image was complete")
-	}
-	return fleet.ImageVersion{}, c.lost(ctx, err)
+		return false, nil
+	})
+	return made, err
 }
 
 // open returns the body of a request to import s, and its type. A read of the body ends with ctx, or when it is closed.

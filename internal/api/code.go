@@ -15,6 +15,9 @@ var (
 	ErrForbidden   = errors.New("not allowed")        // the caller's role does not reach that far
 	ErrNotLeader   = errors.New("not the leader")     // another controller must be asked
 	ErrUnavailable = errors.New("unavailable")        // no leader, no quorum, or shutting down: try again later
+	ErrUncertain   = errors.New("outcome unknown")    // the change may or may not have been made; ask again with the same id
+	ErrClock       = errors.New("clock is wrong")     // this machine's clock and the cluster's are too far apart
+	ErrTooOld      = errors.New("no longer known")    // a watch from a revision that is not remembered: list, and watch from there
 	ErrTooLarge    = errors.New("request too large")  // the body is over the route's limit
 	ErrRoute       = errors.New("no such route")      // the path or its method is not served
 	ErrInternal    = errors.New("controller's fault") // anything that has no code of its own
@@ -34,6 +37,7 @@ func codes() []code {
 		{"not_trusted", http.StatusUnauthorized, identity.ErrNotTrusted},
 		{"token_refused", http.StatusForbidden, identity.ErrToken},
 		{"forbidden", http.StatusForbidden, ErrForbidden},
+		{"uncertain", http.StatusServiceUnavailable, ErrUncertain},
 		{"not_leader", http.StatusServiceUnavailable, ErrNotLeader},
 		{"unavailable", http.StatusServiceUnavailable, ErrUnavailable},
 		{"too_large", http.StatusRequestEntityTooLarge, ErrTooLarge},
@@ -43,6 +47,10 @@ func codes() []code {
 		{"exists", http.StatusConflict, fleet.ErrExists},
 		{"in_use", http.StatusConflict, fleet.ErrInUse},
 		{"conflict", http.StatusConflict, fleet.ErrConflict},
+		{"needs_upgrade", http.StatusConflict, fleet.ErrFormat},
+		{"join_refused", http.StatusForbidden, fleet.ErrJoin},
+		{"clock_skew", http.StatusBadRequest, ErrClock},
+		{"compacted", http.StatusGone, ErrTooOld},
 		{"invalid", http.StatusBadRequest, fleet.ErrInvalid},
 		{"timeout", http.StatusGatewayTimeout, context.DeadlineExceeded},
 		{"internal", http.StatusInternalServerError, ErrInternal},

@@ -181,6 +181,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, on route, err erro
 
 const (
 	jsonType    = "application/json"
+	octetType   = "application/octet-stream"
 	tarType     = "application/x-tar"
 	linesType   = "application/x-ndjson"
 	torrentType = "application/x-bittorrent"

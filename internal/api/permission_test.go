@@ -107,7 +107,7 @@ func visit(t *testing.T, c *Client, route string) int {
 	t.Helper()
 	method, pattern, _ := strings.Cut(route, " ")
 	path := strings.NewReplacer("{node}", "n1", "{image}", "no-such", "{network}", "no-such").Replace(pattern)
-	r, err := http.NewRequestWithContext(t.Context(), method, c.base+path, strings.NewReader("no JSON"))
+	r, err := http.NewRequestWithContext(t.Context(), method, c.targets[0].base+path, strings.NewReader("no JSON"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,12 +140,12 @@ func TestSocketObeysOneUser(t *testing.T) {
 func TestForeignCertificatesAreRefused(t *testing.T) {
 	ours, other := newRig(t), newRig(t)
 	foreign := ours.issue(t, other.authority, identity.Subject{Role: identity.RoleAdmin, Name: "eve"})
-	c := NewClient(ours.address, ours.pin, certificateOf(foreign))
+	c := NewClient([]string{ours.address}, ours.pin, certificateOf(foreign))
 	t.Cleanup(c.Close)
 	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("Status with another cluster's certificate: %v, want a failed handshake", err)
 	}
-	c = NewClient(ours.address, other.pin, certificateOf(foreign))
+	c = NewClient([]string{ours.address}, other.pin, certificateOf(foreign))
 	t.Cleanup(c.Close)
 	if _, err := c.Status(t.Context()); !errors.Is(err, identity.ErrNotTrusted) {
 		t.Errorf("Status of another cluster's controller: %v, want ErrNotTrusted", err)
@@ -207,7 +207,7 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 			continue
 		}
 		path := strings.NewReplacer("{node}", "n1", "{image}", "debian", "{network}", "boot").Replace(r.pattern)
-		resp, err := c.http.Get(c.base + path)
+		resp, err := c.http.Get(c.targets[0].base + path)
 		if err != nil {
 			t.Fatal(err)
 		}

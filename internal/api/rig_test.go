@@ -31,7 +31,10 @@ type memory struct {
 	entries []fleet.Entry
 	latest  map[string]fleet.Boot
 	told    []string // what agents said, as "verb node"
-	refuse  error    // what Propose answers, if set
+	history map[fleet.Revision]fleet.State
+	changed chan struct{} // closed with each revision
+	refuse  error         // what Propose answers, if set
+	unread  error         // what Read answers but to Stale, if set
 	imports func(context.Context, ImportRequest, func(Progress)) (fleet.ImageVersion, error)
 }
 
@@ -58,11 +61,46 @@ func (m *memory) Propose(_ context.Context, e fleet.Entry) (fleet.Revision, erro
 	}
 	next, err := m.state.Apply(decoded, m.state.Revision()+1)
 	m.state = next
+	m.history[next.Revision()] = next
+	close(m.changed)
+	m.changed = make(chan struct{})
 	if err != nil {
 		return 0, err
 	}
 	m.entries = append(m.entries, e)
 	return next.Revision(), nil
+}
+
+func (m *memory) Read(_ context.Context, c Consistency) (fleet.State, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c != Stale && m.unread != nil {
+		return fleet.State{}, m.unread
+	}
+	return m.state, nil
+}
+
+func (m *memory) Wait(ctx context.Context, after fleet.Revision) (fleet.State, error) {
+	for {
+		m.mu.Lock()
+		state, changed := m.state, m.changed
+		m.mu.Unlock()
+		if state.Revision() > after {
+			return state, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fleet.State{}, ctx.Err()
+		}
+	}
+}
+
+func (m *memory) StateAt(rev fleet.Revision) (fleet.State, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := m.history[rev]
+	return s, ok
 }
 
 func (m *memory) last(t *testing.T) fleet.Entry {
@@ -160,7 +198,7 @@ func newRig(t *testing.T, edit ...func(*Config)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &memory{latest: map[string]fleet.Boot{}}
+	m := &memory{latest: map[string]fleet.Boot{}, history: map[fleet.Revision]fleet.State{}, changed: make(chan struct{})}
 	secret := fleet.Secret(canary)
 	propose(t, m,
 		fleet.InitCluster{
@@ -270,7 +308,7 @@ func (r *rig) remote(t *testing.T, who identity.Subject) *Client {
 		pair := r.issue(t, r.authority, who)
 		certificate = func() (*tls.Certificate, error) { return pair, nil }
 	}
-	c := NewClient(r.address, r.pin, certificate)
+	c := NewClient([]string{r.address}, r.pin, certificate)
 	t.Cleanup(c.Close)
 	return c
 }

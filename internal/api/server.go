@@ -13,14 +13,17 @@ import (
 
 // Config is what a Server answers from. Every field is needed but those that say otherwise.
 type Config struct {
-	Store    Store
-	Images   Images
-	Observer Observer
-	Agents   Agents
-	Health   Health
-	Logger   *slog.Logger
-	User     uint32           // the user id that the Unix socket obeys; the zero value is root
-	Now      func() time.Time // nil is time.Now
+	Store       Store
+	Images      Images
+	Observer    Observer
+	Agents      Agents
+	Health      Health
+	Controllers Controllers // nil answers its routes with ErrUnavailable
+	Peers       Peers       // nil answers its routes with ErrUnavailable
+	Backups     Backups     // nil answers its route with ErrUnavailable
+	Logger      *slog.Logger
+	User        uint32           // the user id that the Unix socket obeys; the zero value is root
+	Now         func() time.Time // nil is time.Now
 }
 
 // A Server answers people and agents. Its methods may be called from any goroutine.

@@ -24,6 +24,11 @@ type Status struct {
 	Boot     BootServices   `json:"boot"`
 	Seeding  Seeding        `json:"seeding"`
 	Problems []Problem      `json:"problems"` // empty if all is well
+
+	Controllers []ControllerView `json:"controllers"`  // by id, as the one that answers sees them
+	Voters      int              `json:"voters"`       // controllers that have a vote
+	HA          string           `json:"ha,omitempty"` // why the cluster does not outlive a controller; "" if it does
+	Format      int              `json:"format"`       // of the log: what every controller is known to understand
 }
 
 // BlobUsage is what the controller's blob store holds.
@@ -67,5 +72,6 @@ type Progress struct {
 	Step    string `json:"step,omitempty"`    // such as "read" or "squashfs", in the importer's words
 	Done    int64  `json:"done,omitempty"`    // bytes
 	Total   int64  `json:"total,omitempty"`   // bytes; 0 if not known
+	Note    string `json:"note,omitempty"`    // what numbers do not say, such as "2 of 3 controllers"
 	Warning string `json:"warning,omitempty"` // what a person should know of the image; the other fields are then 0
 }

@@ -28,6 +28,18 @@ func (s store) Propose(ctx context.Context, e fleet.Entry) (fleet.Revision, erro
 	return rev, err
 }
 
+// Read returns a state that is at least as new as c promises.
+func (s store) Read(ctx context.Context, c api.Consistency) (fleet.State, error) {
+	state, err := s.Store.Read(ctx, raftstore.Consistency(c))
+	switch {
+	case errors.Is(err, raftstore.ErrNotLeader):
+		err = fmt.Errorf("%w: %w", api.ErrNotLeader, err)
+	case errors.Is(err, raftstore.ErrUncertain), errors.Is(err, raftstore.ErrClosed):
+		err = fmt.Errorf("%w: %w", api.ErrUnavailable, err)
+	}
+	return state, err
+}
+
 // observer is an observe.Journal as api.Observer.
 type observer struct{ *observe.Journal }
 
