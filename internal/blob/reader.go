@@ -74,7 +74,7 @@ func (r *Reader) chunk(index int64) ([]byte, error) {
 		}
 		// io.EOF: the file was cut short since Open.
 		if err != nil || fleet.Digest(sha256.Sum256(data)) != r.sums.chunks[index] {
-			return nil, &CorruptError{Path: r.store.path(r.sums.blob.Digest), Digest: r.sums.blob.Digest, Offset: start}
+			return nil, r.store.tell(&CorruptError{Path: r.store.path(r.sums.blob.Digest), Digest: r.sums.blob.Digest, Offset: start})
 		}
 		return data, nil
 	})

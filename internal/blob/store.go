@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/samara-hpc/samara/fleet"
 	"golang.org/x/sys/unix"
@@ -30,6 +31,7 @@ type Store struct {
 	dir     string
 	cache   *cache
 	rebuild sync.Mutex // one blob at a time is read whole to rebuild its sums
+	met     atomic.Pointer[func(*CorruptError)]
 }
 
 // Open opens the store in dir, and creates it if need be. It removes what processes that are gone left in its tmp
@@ -105,25 +107,58 @@ func (s *Store) Remove(d fleet.Digest) error {
 	return s.sync()
 }
 
-// Verify reads d from the disk and compares it with its name. A blob that differs is a *CorruptError.
+// Verify reads d and compares it with its name. A blob that differs is a *CorruptError.
 func (s *Store) Verify(ctx context.Context, d fleet.Digest) error {
+	return s.verify(ctx, d, func(*os.File, int64, int) error { return ctx.Err() })
+}
+
+// Scrub is Verify for a blob that may lie in the page cache: it reads what the disk holds now. It calls pace before it
+// reads the next n bytes, to be slowed down, and stops with pace's error.
+func (s *Store) Scrub(ctx context.Context, d fleet.Digest, pace func(ctx context.Context, n int) error) error {
+	return s.verify(ctx, d, func(f *os.File, off int64, n int) error {
+		if err := pace(ctx, n); err != nil {
+			return err
+		}
+		// Pages that are clean are dropped; where that is not possible, what is cached is read.
+		_ = unix.Fadvise(int(f.Fd()), off, int64(n), unix.FADV_DONTNEED)
+		return nil
+	})
+}
+
+func (s *Store) verify(ctx context.Context, d fleet.Digest, before func(f *os.File, off int64, n int) error) error {
 	f, err := s.openFile(d)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	got, err := hashFile(ctx, f)
+	got, err := hashFile(f, before)
 	if err != nil {
 		return fmt.Errorf("verify blob %s: %w", d.Short(), err)
 	}
 	if got.blob.Digest == d {
 		return nil
 	}
-	corrupt := &CorruptError{Path: s.path(d), Digest: d, Offset: -1}
+	return s.corrupt(d, got)
+}
+
+// OnCorrupt has f called with every corrupt blob that is met from now on, by whoever reads it. f must not block, nor call
+// the store.
+func (s *Store) OnCorrupt(f func(*CorruptError)) { s.met.Store(&f) }
+
+// corrupt returns the error for d, whose file holds got, and tells whom OnCorrupt has named.
+func (s *Store) corrupt(d fleet.Digest, got sums) error {
+	e := &CorruptError{Path: s.path(d), Digest: d, Offset: -1}
 	if want, err := s.loadSums(d); err == nil {
-		corrupt.Offset = got.differsAt(want)
+		e.Offset = got.differsAt(want)
 	}
-	return corrupt
+	return s.tell(e)
+}
+
+func (s *Store) tell(e *CorruptError) error {
+	if f := s.met.Load(); f != nil {
+		(*f)(e)
+	}
+	return e
 }
 
 // Path returns the name of d's file, for a program that cannot read through a Reader, after it has verified the file.
@@ -182,12 +217,12 @@ func (s *Store) full(err error) error {
 	return err
 }
 
-// hashFile reads f from its start and returns its sums. It stops when ctx ends.
-func hashFile(ctx context.Context, f *os.File) (sums, error) {
+// hashFile reads f from its start and returns its sums. It calls before with what it reads next, and stops if that fails.
+func hashFile(f *os.File, before func(f *os.File, off int64, n int) error) (sums, error) {
 	h := newHasher()
 	buf := make([]byte, chunkSize)
 	for off := int64(0); ; {
-		if err := ctx.Err(); err != nil {
+		if err := before(f, off, len(buf)); err != nil {
 			return sums{}, err
 		}
 		n, err := f.ReadAt(buf, off)

@@ -2,7 +2,6 @@ package blob
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -67,6 +66,14 @@ func decodeSums(b []byte) (sums, error) {
 	return s, nil
 }
 
+// check compares what was hashed with what it should be, if that is known.
+func (s sums) check(want *fleet.Blob) error {
+	if want == nil || s.blob == *want {
+		return nil
+	}
+	return fmt.Errorf("blob %s of %d bytes: %w: %d bytes whose SHA-256 is %s", want.Digest.Short(), want.Size, ErrOther, s.blob.Size, s.blob.Digest)
+}
+
 func chunkCount(size int64) int64 { return (size + chunkSize - 1) / chunkSize }
 
 // differsAt returns the offset of the first chunk in which s and t differ, or -1 if they are alike.
@@ -113,16 +120,12 @@ func (s *Store) sumsOf(d fleet.Digest, f *os.File) (sums, error) {
 	if got, err := s.loadSums(d); err == nil && got.blob.Size == info.Size() {
 		return got, nil // another reader was faster
 	}
-	got, err := hashFile(context.Background(), f)
+	got, err := hashFile(f, func(*os.File, int64, int) error { return nil })
 	if err != nil {
 		return sums{}, fmt.Errorf("verify blob %s: %w", d.Short(), err)
 	}
 	if got.blob.Digest != d {
-		corrupt := &CorruptError{Path: s.path(d), Digest: d, Offset: -1}
-		if want, err := s.loadSums(d); err == nil {
-			corrupt.Offset = got.differsAt(want)
-		}
-		return sums{}, corrupt
+		return sums{}, s.corrupt(d, got)
 	}
 	// A full or read-only disk does not keep anyone from reading: the sums are then computed once more next time.
 	if name, err := s.writeSums(got); err == nil {

@@ -13,8 +13,9 @@ import (
 // A Temp is a directory on the store's file system for files that other programs write. It lives until Remove; if the
 // process dies before, the next Open of the store removes it.
 type Temp struct {
-	path string
-	lock *os.File
+	store *Store
+	path  string
+	lock  *os.File
 }
 
 // TempDir makes an empty Temp, which only this user may enter.
@@ -33,7 +34,26 @@ func (s *Store) TempDir() (*Temp, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("make temporary directory: %w", err)
 	}
-	return &Temp{path: path, lock: f}, nil
+	return &Temp{store: s, path: path, lock: f}, nil
+}
+
+// Create makes a file of size bytes in the directory, and takes the room for them on the disk: a disk that is too full
+// says so now. The caller closes the file.
+func (t *Temp) Create(name string, size int64) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(t.path, name), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("make temporary file: %w", t.store.full(err))
+	}
+	err = unix.Fallocate(int(f.Fd()), 0, 0, size)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		err = f.Truncate(size) // a file system without such promises
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		_ = f.Close()
+		return nil, fmt.Errorf("take %d bytes for a temporary file: %w", size, t.store.full(err))
+	}
+	return f, nil
 }
 
 // Path returns the absolute path of the directory.

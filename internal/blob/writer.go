@@ -21,6 +21,9 @@ type Writer struct {
 	err   error // the first failure of Write
 }
 
+// ErrOther means that bytes which were to be a certain blob are another one.
+var ErrOther = errors.New("other bytes than expected")
+
 var errEnded = errors.New("write blob: the writer has ended")
 
 // Create begins a blob.
@@ -51,7 +54,16 @@ func (w *Writer) Write(p []byte) (int, error) {
 // Commit makes the blob part of the store: when it returns, the blob is on the disk under its name. Whatever the store
 // held under that name is replaced, so that a corrupt file is healed by its own content. After an error nothing is
 // left behind.
-func (w *Writer) Commit() (fleet.Blob, error) {
+func (w *Writer) Commit() (fleet.Blob, error) { return w.commit(nil) }
+
+// CommitAs is Commit for a blob that is known beforehand. The error wraps ErrOther if other bytes were written: the store
+// is then as it was before.
+func (w *Writer) CommitAs(want fleet.Blob) error {
+	_, err := w.commit(&want)
+	return err
+}
+
+func (w *Writer) commit(want *fleet.Blob) (fleet.Blob, error) {
 	if w.file == nil {
 		return fleet.Blob{}, errEnded
 	}
@@ -59,14 +71,18 @@ func (w *Writer) Commit() (fleet.Blob, error) {
 		w.Abort()
 		return fleet.Blob{}, w.err
 	}
-	b, err := w.store.commit(w.file, w.hash.sums())
+	of := w.hash.sums()
+	err := of.check(want)
+	if err == nil {
+		_, err = w.store.commit(w.file, of)
+	}
 	if err != nil {
 		w.Abort()
 		return fleet.Blob{}, err
 	}
 	err = w.file.Close()
 	w.file = nil
-	return b, err
+	return of.blob, err
 }
 
 // Abort gives the blob up and removes what was written of it.
@@ -82,6 +98,16 @@ func (w *Writer) Abort() {
 // Adopt makes a file that another program has written to a Temp of this store into a blob, without copying it. It
 // reads the file once. After an error the file is still where it was.
 func (s *Store) Adopt(ctx context.Context, path string) (fleet.Blob, error) {
+	return s.adopt(ctx, path, nil)
+}
+
+// AdoptAs is Adopt for a blob that is known beforehand. The error wraps ErrOther if the file holds other bytes.
+func (s *Store) AdoptAs(ctx context.Context, path string, want fleet.Blob) error {
+	_, err := s.adopt(ctx, path, &want)
+	return err
+}
+
+func (s *Store) adopt(ctx context.Context, path string, want *fleet.Blob) (fleet.Blob, error) {
 	if rel, err := filepath.Rel(s.tmp(), path); err != nil || strings.HasPrefix(rel, "..") {
 		return fleet.Blob{}, fmt.Errorf("adopt blob: %s is not below %s", path, s.tmp())
 	}
@@ -95,9 +121,12 @@ func (s *Store) Adopt(ctx context.Context, path string) (fleet.Blob, error) {
 	} else if !info.Mode().IsRegular() {
 		return fleet.Blob{}, fmt.Errorf("adopt blob: %s is not a regular file", path)
 	}
-	of, err := hashFile(ctx, f)
+	of, err := hashFile(f, func(*os.File, int64, int) error { return ctx.Err() })
 	if err != nil {
 		return fleet.Blob{}, fmt.Errorf("adopt blob: %w", err)
+	}
+	if err := of.check(want); err != nil {
+		return fleet.Blob{}, err
 	}
 	return s.commit(f, of)
 }

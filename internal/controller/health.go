@@ -3,12 +3,10 @@ package controller
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/api"
 	"github.com/samara-hpc/samara/internal/blob"
 	"github.com/samara-hpc/samara/internal/netboot"
@@ -24,13 +22,10 @@ type health struct {
 	version string
 	store   *raftstore.Store
 	blobs   *blob.Store
-	origin  *origin
+	depot   *depot
 	members func() int              // processes that gossip calls alive
 	boot    func() netboot.Counters // what machines asked
 	started time.Time
-
-	mu      sync.Mutex
-	corrupt map[fleet.Digest]error // what the last scrub found
 }
 
 // Status returns what the controller knows of itself.
@@ -38,8 +33,8 @@ func (h *health) Status(context.Context) api.Status {
 	raft := h.store.Status()
 	s := api.Status{
 		ID: h.self.ID, Version: h.version, Role: raft.Role, Leader: raft.Leader, Quorum: raft.Leader != "",
-		Uptime: time.Since(h.started), Members: h.members(), Boot: bootServices(h.boot()), Seeding: h.origin.seeding(),
-		Problems: h.problems(),
+		Uptime: time.Since(h.started), Members: h.members(), Boot: bootServices(h.boot()), Seeding: h.depot.origin.seeding(),
+		Problems: h.depot.repair.problems(),
 	}
 	if list, err := h.blobs.List(); err == nil {
 		for _, b := range list {
@@ -65,70 +60,4 @@ func (h *health) Status(context.Context) api.Status {
 		s.Problems = append(s.Problems, api.Problem{What: "no controller leads: nothing can be changed", Cure: "see the log of samara serve"})
 	}
 	return s
-}
-
-// problems returns what a person should see to in what this controller has to offer.
-func (h *health) problems() []api.Problem {
-	list := []api.Problem{}
-	bad := map[fleet.Digest]error{}
-	h.mu.Lock()
-	for d, err := range h.corrupt {
-		bad[d] = err
-	}
-	h.mu.Unlock()
-	for d, err := range h.origin.failures() {
-		bad[d] = err
-	}
-	for img := range h.store.State().Images() {
-		for _, v := range img.Versions {
-			ref := fleet.ImageRef{Name: img.Name, Version: v.Number}
-			for _, b := range v.Blobs() {
-				if err := bad[b.Digest]; err != nil {
-					list = append(list, api.Problem{
-						What: fmt.Sprintf("image %s cannot be served: %v", ref, err),
-						Cure: fmt.Sprintf("samara image import %s %s", v.Source, img.Name),
-					})
-				}
-			}
-		}
-	}
-	return list
-}
-
-// healed forgets what a scrub said of a blob that was written anew.
-func (h *health) healed(d fleet.Digest) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.corrupt, d)
-}
-
-// scrubPause is between two scrubs of all blobs.
-const scrubPause = 24 * time.Hour
-
-// scrub reads every blob that the state names and compares it with its name, at once and then daily, until ctx ends.
-func (h *health) scrub(ctx context.Context) error {
-	for {
-		for img := range h.store.State().Images() {
-			for _, v := range img.Versions {
-				for _, b := range v.Blobs() {
-					err := h.blobs.Verify(ctx, b.Digest)
-					if ctx.Err() != nil {
-						return nil
-					}
-					h.mu.Lock()
-					if err != nil {
-						h.corrupt[b.Digest] = err
-					} else {
-						delete(h.corrupt, b.Digest)
-					}
-					h.mu.Unlock()
-				}
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(scrubPause):
-		}
-	}
 }

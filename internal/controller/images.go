@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -10,7 +11,10 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/initramfs"
@@ -27,46 +31,80 @@ var shells = []string{"/bin/busybox", "/usr/bin/busybox"}
 // images makes image versions out of root filesystems, and keeps what they boot with up to date. It implements
 // api.Images.
 type images struct {
-	store  *raftstore.Store
-	blobs  *blob.Store
-	self   fleet.Controller
-	agent  func(arch string) ([]byte, error)
-	logger *slog.Logger
-	stored func(fleet.Digest) // is told of each blob that an import wrote, new or once more
-	turn   chan struct{}      // held by whoever writes blobs, so that none is taken for garbage
+	log     ledger
+	blobs   *blob.Store
+	self    fleet.Controller
+	agent   func(arch string) ([]byte, error)
+	others  func() []otherController
+	logger  *slog.Logger
+	keeps   *keeps
+	origin  *origin
+	discard func(...fleet.Digest)
+	wrote   func(...fleet.Blob) // is told of blobs that were written, new or once more
+
+	life  context.Context // of what others fetch from this controller; it ends with run
+	end   context.CancelFunc
+	pulls sync.WaitGroup
 }
 
-func newImages(k *core, stored func(fleet.Digest)) *images {
-	return &images{store: k.store, blobs: k.blobs, self: k.self.controller(), agent: k.Agent, logger: k.Logger, stored: stored, turn: make(chan struct{}, 1)}
+func newImages(c depotConfig, k *keeps, d *depot) *images {
+	i := &images{log: c.Log, blobs: c.Blobs, self: c.Self, agent: c.Agent, others: c.Others, logger: c.Logger,
+		keeps: k, origin: d.origin, discard: d.collector.discard, wrote: d.wrote}
+	i.life, i.end = context.WithCancel(context.Background())
+	return i
 }
 
-// take waits for the turn to write blobs, and returns what gives it back.
-func (i *images) take(ctx context.Context) (func(), error) {
-	select {
-	case i.turn <- struct{}{}:
-		return func() { <-i.turn }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+// run waits for ctx to end, and then for those who fetch from this controller to have let go.
+func (i *images) run(ctx context.Context) error {
+	<-ctx.Done()
+	i.end()
+	i.pulls.Wait()
+	return nil
+}
+
+// Import makes a new version of an image and returns it. It is published once a majority of the controllers holds its
+// blobs, or not at all.
+func (i *images) Import(ctx context.Context, r api.ImportRequest, progress func(api.Progress)) (fleet.ImageVersion, error) {
+	what := "image " + r.Name
+	if err := i.answering(what); err != nil {
+		return fleet.ImageVersion{}, err
 	}
-}
-
-// Import makes a new version of an image and returns it.
-func (i *images) Import(ctx context.Context, r api.ImportRequest, progress func(api.Progress)) (v fleet.ImageVersion, err error) {
-	progress(api.Progress{Step: "wait"})
-	done, err := i.take(ctx)
+	v, release, err := i.build(ctx, r, progress)
 	if err != nil {
 		return fleet.ImageVersion{}, err
 	}
+	defer release()
+	rev, err := i.publish(ctx, r, v, progress)
+	if errors.Is(err, raftstore.ErrUncertain) {
+		// What may yet be committed must not lose its blobs; the next change tells.
+		i.keeps.pin(time.Now().Add(pullStays), digests(v.Blobs()...)...)
+	} else if err != nil {
+		release()
+		i.discard(digests(v.Blobs()...)...)
+	}
+	if err != nil {
+		return fleet.ImageVersion{}, fmt.Errorf("%s: %w", what, err)
+	}
+	return i.published(ctx, r.Name, v, rev)
+}
+
+// build writes the blobs of a new version, and keeps them until release is called.
+func (i *images) build(ctx context.Context, r api.ImportRequest, progress func(api.Progress)) (v fleet.ImageVersion, release func(), err error) {
+	progress(api.Progress{Step: "wait"})
+	done, err := i.keeps.take(ctx)
+	if err != nil {
+		return fleet.ImageVersion{}, nil, err
+	}
 	defer done()
 	defer func() {
-		// What may yet be committed must not lose its blobs; the next change tells.
-		if err != nil && !errors.Is(err, raftstore.ErrUncertain) {
-			i.collect()
+		if err != nil {
+			done()
+			i.discard(digests(v.Blobs()...)...)
 		}
 	}()
 	from, closeSource, err := source(r)
 	if err != nil {
-		return fleet.ImageVersion{}, err
+		return v, nil, err
 	}
 	defer closeSource()
 	from.Progress = func(p image.Progress) {
@@ -74,7 +112,7 @@ func (i *images) Import(ctx context.Context, r api.ImportRequest, progress func(
 	}
 	made, err := image.Import(ctx, i.blobs, from)
 	if err != nil {
-		return fleet.ImageVersion{}, err
+		return v, nil, err
 	}
 	for _, w := range made.Warnings {
 		i.logger.Warn(w, "image", r.Name)
@@ -83,26 +121,47 @@ func (i *images) Import(ctx context.Context, r api.ImportRequest, progress func(
 	v = fleet.ImageVersion{Root: made.Root, Kernel: made.Kernel, KernelRelease: made.Release, Arch: made.Arch, Firmware: r.Firmware, Source: r.Source, Imported: time.Now().UTC()}
 	progress(api.Progress{Step: "torrent", Total: made.Root.Size})
 	if v.Torrent, err = i.writeTorrent(ctx, made.Root); err != nil {
-		return fleet.ImageVersion{}, err
+		return v, nil, err
 	}
 	progress(api.Progress{Step: "initramfs"})
 	if v.Initramfs, v.Agent, err = i.writeInitramfs(ctx, v); err != nil {
-		return fleet.ImageVersion{}, err
+		return v, nil, err
 	}
-	for _, b := range v.Blobs() {
-		i.stored(b.Digest)
+	release = i.keeps.hold(digests(v.Blobs()...)...)
+	i.wrote(v.Blobs()...)
+	return v, release, nil
+}
+
+// publish has the other controllers fetch a version's blobs, and makes it part of the state.
+func (i *images) publish(ctx context.Context, r api.ImportRequest, v fleet.ImageVersion, progress func(api.Progress)) (fleet.Revision, error) {
+	if err := i.origin.offer(v.Root.Digest, v.Torrent); err != nil {
+		return 0, err
+	}
+	holders, stop, err := i.replicate(ctx, r.Name, asBlobs(v), progress)
+	if err != nil {
+		return 0, err
 	}
 	progress(api.Progress{Step: "publish"})
-	rev, err := i.store.Propose(ctx, fleet.Entry{Command: &fleet.AddImageVersion{Image: r.Name, Version: v}, At: time.Now().UTC(), Who: r.Who, Why: r.Why})
+	rev, err := i.log.Propose(ctx, fleet.Entry{
+		Command: &fleet.AddImageVersion{Image: r.Name, Version: v, Holders: i.holders(holders)}, ID: rand.Text(), At: time.Now().UTC(), Who: r.Who, Why: r.Why,
+	})
 	if err != nil {
-		return fleet.ImageVersion{}, fmt.Errorf("image %s: %w", r.Name, err)
+		stop()
 	}
-	return i.published(ctx, r.Name, v, rev)
+	return rev, err
+}
+
+// holders returns what a command says of who holds its blobs, which the first format of the log knows nothing of.
+func (i *images) holders(ids []string) []string {
+	if i.log.State().Format() < 2 {
+		return nil
+	}
+	return ids
 }
 
 // published returns v with the number it was given.
 func (i *images) published(ctx context.Context, name string, v fleet.ImageVersion, rev fleet.Revision) (fleet.ImageVersion, error) {
-	state, err := i.store.Wait(ctx, rev-1)
+	state, err := i.log.Wait(ctx, rev-1)
 	if err != nil {
 		return fleet.ImageVersion{}, err
 	}
@@ -225,7 +284,7 @@ func (i *images) write(fill func(io.Writer) error) (fleet.Blob, error) {
 
 // Torrent returns the .torrent of an image version, for standard clients.
 func (i *images) Torrent(_ context.Context, ref fleet.ImageRef) ([]byte, error) {
-	_, v, err := i.store.State().ImageVersion(ref)
+	_, v, err := i.log.State().ImageVersion(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +292,7 @@ func (i *images) Torrent(_ context.Context, ref fleet.ImageRef) ([]byte, error) 
 	if err != nil {
 		return nil, fmt.Errorf("image %s: torrent: %w", ref, err)
 	}
-	cluster, _ := i.store.State().Cluster()
+	cluster, _ := i.log.State().Cluster()
 	var trackers []string
 	for _, c := range cluster.Controllers {
 		trackers = append(trackers, "http://"+netip.AddrPortFrom(c.Address, c.Ports.Boot).String()+"/announce")
@@ -241,83 +300,133 @@ func (i *images) Torrent(_ context.Context, ref fleet.ImageRef) ([]byte, error) 
 	return seeder.TorrentFile(info, trackers), nil
 }
 
-// refresh rebuilds the initramfs of image versions whose agent is not this controller's, as after an upgrade, and
-// removes blobs that no version names. It looks again at each change, until ctx ends.
+// refreshAgain is after how long the renewal of an initramfs that failed is tried again.
+const refreshAgain = 5 * time.Minute
+
+// refresh rebuilds the initramfs of image versions whose agent is not this controller's, as after an upgrade, whenever this
+// controller leads: otherwise controllers of two releases would undo each other's work for as long as there are two. It
+// runs until ctx ends.
 func (i *images) refresh(ctx context.Context) error {
-	tried := map[fleet.ImageRef]bool{} // a failure is not tried again before the next start
-	for seen := fleet.Revision(0); ; {
-		state, err := i.store.Wait(ctx, seen)
+	for {
+		reign, err := i.log.Leading(ctx)
+		if err == nil {
+			err = i.refreshAll(reign)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
 			return err
-		}
-		seen = state.Revision()
-		for img := range state.Images() {
-			for _, v := range img.Versions {
-				ref := fleet.ImageRef{Name: img.Name, Version: v.Number}
-				if tried[ref] {
-					continue
-				}
-				tried[ref] = true
-				if err := i.refreshVersion(ctx, img.Name, v); err != nil && ctx.Err() == nil {
-					i.logger.Error("cannot renew what an image boots with; it goes on with what it has", "image", ref, "err", err)
-				}
-			}
-		}
-		if done, err := i.take(ctx); err == nil {
-			i.collect()
-			done()
 		}
 	}
 }
 
+// refreshAll looks at all versions at each change of an image, and now and then, until reign ends.
+func (i *images) refreshAll(reign context.Context) error {
+	again := map[fleet.ImageRef]time.Time{} // what failed, and when it is tried next
+	look := func(state fleet.State) {
+		for img := range state.Images() {
+			for _, v := range img.Versions {
+				ref := fleet.ImageRef{Name: img.Name, Version: v.Number}
+				at, failed := again[ref]
+				if time.Now().Before(at) || reign.Err() != nil {
+					continue
+				}
+				err := i.refreshVersion(reign, img.Name, v)
+				if err == nil {
+					delete(again, ref)
+					continue
+				}
+				if !failed && reign.Err() == nil {
+					i.logger.Error("cannot renew what an image boots with; it goes on with what it has", "image", ref, "err", err)
+				}
+				again[ref] = time.Now().Add(refreshAgain)
+			}
+		}
+	}
+	g, ctx := errgroup.WithContext(reign)
+	looks := make(chan fleet.State)
+	g.Go(func() error {
+		return eachImageChange(ctx, i.log, func(s fleet.State) {
+			select {
+			case looks <- s:
+			case <-ctx.Done():
+			}
+		})
+	})
+	g.Go(func() error {
+		tick := time.NewTicker(refreshAgain)
+		defer tick.Stop()
+		for {
+			select {
+			case s := <-looks:
+				look(s)
+			case <-tick.C:
+				look(i.log.State())
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
+	return g.Wait()
+}
+
+// refreshVersion renews a version's initramfs if its agent is another one. A controller that is alone also makes one anew
+// that it lacks: there is nobody to fetch it from.
 func (i *images) refreshVersion(ctx context.Context, name string, v fleet.ImageVersion) error {
 	program, err := i.agent(v.Arch)
 	if err != nil {
 		return err
 	}
-	if v.Agent == sha256.Sum256(program) && i.blobs.Has(v.Initramfs.Digest) {
+	alone := len(i.others()) == 0
+	if v.Agent == sha256.Sum256(program) && (!alone || i.blobs.Has(v.Initramfs.Digest)) {
 		return nil
 	}
-	done, err := i.take(ctx)
+	if err := i.answering("initramfs"); err != nil {
+		return err
+	}
+	made, agent, release, err := i.rebuild(ctx, v)
 	if err != nil {
 		return err
 	}
-	defer done()
-	b, agent, err := i.writeInitramfs(ctx, v)
-	if err != nil {
-		return err
+	defer release()
+	if made == v.Initramfs && agent == v.Agent {
+		return nil
 	}
-	_, err = i.store.Propose(ctx, fleet.Entry{
-		Command: &fleet.SetInitramfs{Image: name, Version: v.Number, Initramfs: b, Agent: agent},
-		At:      time.Now().UTC(), Who: "controller/" + i.self.ID, Why: "the agent was upgraded",
-	})
+	err = i.setInitramfs(ctx, &fleet.SetInitramfs{Image: name, Version: v.Number, Initramfs: made, Agent: agent})
+	if err != nil && !errors.Is(err, raftstore.ErrUncertain) {
+		release()
+		i.discard(made.Digest)
+	}
 	return err
 }
 
-// collect removes blobs that no image version names. The caller has the turn.
-func (i *images) collect() {
-	named := map[fleet.Digest]bool{}
-	for img := range i.store.State().Images() {
-		for _, v := range img.Versions {
-			for _, b := range v.Blobs() {
-				named[b.Digest] = true
-			}
-		}
-	}
-	all, err := i.blobs.List()
+// rebuild writes an initramfs and keeps it until release is called.
+func (i *images) rebuild(ctx context.Context, v fleet.ImageVersion) (made fleet.Blob, agent fleet.Digest, release func(), err error) {
+	done, err := i.keeps.take(ctx)
 	if err != nil {
-		i.logger.Error("cannot look for blobs that nothing needs", "err", err)
-		return
+		return fleet.Blob{}, fleet.Digest{}, nil, err
 	}
-	for _, b := range all {
-		if named[b.Digest] {
-			continue
-		}
-		if err := i.blobs.Remove(b.Digest); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			i.logger.Error("cannot remove a blob that nothing needs", "blob", b.Digest, "err", err)
-		}
+	defer done()
+	made, agent, err = i.writeInitramfs(ctx, v)
+	if err != nil {
+		return fleet.Blob{}, fleet.Digest{}, nil, err
 	}
+	release = i.keeps.hold(made.Digest)
+	i.wrote(made)
+	return made, agent, release, nil
+}
+
+// setInitramfs makes c part of the state, once a majority holds its blob.
+func (i *images) setInitramfs(ctx context.Context, c *fleet.SetInitramfs) error {
+	holders, stop, err := i.replicate(ctx, c.Image, api.PullBlobs{Initramfs: c.Initramfs}, func(api.Progress) {})
+	if err != nil {
+		return err
+	}
+	c.Holders = i.holders(holders)
+	_, err = i.log.Propose(ctx, fleet.Entry{Command: c, ID: rand.Text(), At: time.Now().UTC(), Who: "controller/" + i.self.ID, Why: "the agent was upgraded"})
+	if err != nil {
+		stop()
+	}
+	return err
 }

@@ -1,10 +1,11 @@
 package controller
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"sync"
 
@@ -14,17 +15,21 @@ import (
 	"github.com/samara-hpc/samara/seeder"
 )
 
-// An origin seeds every image version of the state from the blob store, without copying.
+// An origin seeds the roots of image versions from the blob store, without copying: those that the state names, and those
+// that are about to be named or that nodes still run. A root stays on offer until it is withdrawn. Its methods may be
+// called from any goroutine.
 type origin struct {
 	blobs  *blob.Store
 	client *seeder.Client
 	self   fleet.Controller
 	logger *slog.Logger
 
-	mu      sync.Mutex
-	dropped int64 // bytes sent for images that are no longer on offer
-	seeded  map[fleet.Digest]seed
-	failed  map[fleet.Digest]error // why an image is not on offer
+	mu       sync.Mutex
+	dropped  int64                       // bytes sent for images that are no longer on offer
+	torrents map[fleet.Digest]fleet.Blob // by root: what is to be on offer, with its torrent
+	seeded   map[fleet.Digest]seed       // what is on offer
+	lent     map[fleet.Digest]bool       // roots whose swarm a download has joined
+	failed   map[fleet.Digest]error      // why a root is not on offer
 }
 
 type seed struct {
@@ -33,84 +38,108 @@ type seed struct {
 }
 
 func newOrigin(blobs *blob.Store, client *seeder.Client, self fleet.Controller, logger *slog.Logger) *origin {
-	return &origin{blobs: blobs, client: client, self: self, logger: logger,
-		seeded: map[fleet.Digest]seed{}, failed: map[fleet.Digest]error{}}
+	return &origin{blobs: blobs, client: client, self: self, logger: logger, torrents: map[fleet.Digest]fleet.Blob{},
+		seeded: map[fleet.Digest]seed{}, lent: map[fleet.Digest]bool{}, failed: map[fleet.Digest]error{}}
 }
 
-// run keeps what is on offer equal to what the state has, until ctx ends.
-func (o *origin) run(ctx context.Context, wait func(context.Context, fleet.Revision) (fleet.State, error)) error {
-	var seen fleet.Revision
-	for {
-		state, err := wait(ctx, seen)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
+// follow puts on offer what state names. What it no longer names goes when its blob goes.
+func (o *origin) follow(state fleet.State) {
+	if cluster, ok := state.Cluster(); ok {
+		addrs := make([]netip.Addr, len(cluster.Controllers))
+		for i, c := range cluster.Controllers {
+			addrs[i] = c.Address
 		}
-		seen = state.Revision()
-		o.follow(state)
+		o.client.SetOrigins(addrs)
+	}
+	for _, b := range named(state) {
+		if b.Root {
+			_ = o.offer(b.Digest, b.Torrent) // it is logged and kept for failures
+		}
 	}
 }
 
-// renew takes a blob that was written anew off offer, since the file that is open may be one that a disk has damaged.
-// The change of state that comes with the blob puts it on offer again.
-func (o *origin) renew(d fleet.Digest) {
+// offer puts a root on offer, unless it is already. The error says why it cannot be.
+func (o *origin) offer(root fleet.Digest, torrent fleet.Blob) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if _, have := o.seeded[d]; have {
-		o.drop(d)
+	o.torrents[root] = torrent
+	return o.resume(root)
+}
+
+// resume puts a root on offer whose torrent is known. The caller holds o.mu.
+func (o *origin) resume(root fleet.Digest) error {
+	if _, have := o.seeded[root]; have || o.lent[root] {
+		return nil
+	}
+	err := o.seed(root)
+	if err == nil {
+		delete(o.failed, root)
+		return nil
+	}
+	// What is missing is fetched, which is told elsewhere.
+	if o.failed[root] == nil && !errors.Is(err, fs.ErrNotExist) {
+		o.logger.Error("an image is not on offer", "blob", root.Short(), "err", err)
+	}
+	o.failed[root] = err
+	return err
+}
+
+// withdraw takes a root off offer for good.
+func (o *origin) withdraw(root fleet.Digest) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.drop(root)
+	delete(o.torrents, root)
+	delete(o.failed, root)
+}
+
+// renew opens a blob anew that was written anew, since the file that is open may be one that a disk has damaged.
+func (o *origin) renew(root fleet.Digest) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.drop(root)
+	if _, known := o.torrents[root]; known {
+		_ = o.resume(root) // it is logged and kept for failures
 	}
 }
 
-// drop stops seeding a blob. The caller holds o.mu.
-func (o *origin) drop(d fleet.Digest) {
-	s := o.seeded[d]
+// lend takes a root off offer while a download is in its swarm, and returns what puts it back.
+func (o *origin) lend(root fleet.Digest) (back func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.drop(root)
+	o.lent[root] = true
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		delete(o.lent, root)
+		if _, known := o.torrents[root]; known {
+			_ = o.resume(root)
+		}
+	}
+}
+
+// drop stops seeding a root. The caller holds o.mu.
+func (o *origin) drop(root fleet.Digest) {
+	s, have := o.seeded[root]
+	if !have {
+		return
+	}
 	o.dropped += o.client.Uploaded(s.hash)
 	if err := o.client.Drop(s.hash); err != nil && !errors.Is(err, seeder.ErrDropped) {
-		o.logger.Error("cannot stop seeding", "blob", d.Short(), "err", err)
+		o.logger.Error("cannot stop seeding", "blob", root.Short(), "err", err)
 	}
 	_ = s.blob.Close()
-	delete(o.seeded, d)
+	delete(o.seeded, root)
 }
 
-// follow seeds what state has and drops what it has no more.
-func (o *origin) follow(state fleet.State) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	wanted := map[fleet.Digest]bool{}
-	for img := range state.Images() {
-		for _, v := range img.Versions {
-			wanted[v.Root.Digest] = true
-			if _, have := o.seeded[v.Root.Digest]; have {
-				continue
-			}
-			err := o.seed(v)
-			if err != nil && o.failed[v.Root.Digest] == nil {
-				o.logger.Error("an image is not on offer", "image", fleet.ImageRef{Name: img.Name, Version: v.Number}, "err", err)
-			}
-			o.failed[v.Root.Digest] = err
-		}
-	}
-	for d := range o.seeded {
-		if !wanted[d] {
-			o.drop(d)
-		}
-	}
-	for d, err := range o.failed {
-		if !wanted[d] || err == nil {
-			delete(o.failed, d)
-		}
-	}
-}
-
-// seed offers one version's root.
-func (o *origin) seed(v fleet.ImageVersion) error {
-	info, err := readBlob(o.blobs, v.Torrent)
+// seed begins to seed a root. The caller holds o.mu.
+func (o *origin) seed(root fleet.Digest) error {
+	info, err := readBlob(o.blobs, o.torrents[root])
 	if err != nil {
 		return fmt.Errorf("torrent: %w", err)
 	}
-	r, err := o.blobs.Open(v.Root.Digest)
+	r, err := o.blobs.Open(root)
 	if err != nil {
 		return err
 	}
@@ -118,8 +147,16 @@ func (o *origin) seed(v fleet.ImageVersion) error {
 		_ = r.Close()
 		return err
 	}
-	o.seeded[v.Root.Digest] = seed{seeder.InfoHash(info), r}
+	o.seeded[root] = seed{seeder.InfoHash(info), r}
 	return nil
+}
+
+// torrentOf returns the torrent of a root that is to be on offer.
+func (o *origin) torrentOf(root fleet.Digest) (fleet.Blob, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	t, ok := o.torrents[root]
+	return t, ok
 }
 
 // digestOf returns which blob a torrent on offer is of.
@@ -148,18 +185,12 @@ func (o *origin) seeding() api.Seeding {
 
 // member is this controller as outside clients of a swarm see it.
 func (o *origin) member() seeder.Member {
-	return seeder.Member{Name: o.self.ID, Addr: netip.AddrPortFrom(o.self.Address, o.self.Ports.Swarm), Holding: seeder.HoldsAll, Alive: true, Origin: true}
+	return seeder.Member{Name: o.self.ID, Addr: swarmAddress(o.self), Holding: seeder.HoldsAll, Alive: true, Origin: true}
 }
 
-// failures returns why images are not on offer, by the digest of their root.
+// failures returns why roots are not on offer.
 func (o *origin) failures() map[fleet.Digest]error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	out := make(map[fleet.Digest]error, len(o.failed))
-	for d, err := range o.failed {
-		if err != nil {
-			out[d] = err
-		}
-	}
-	return out
+	return maps.Clone(o.failed)
 }

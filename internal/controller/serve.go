@@ -172,11 +172,16 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
-	source := newOrigin(k.blobs, client, me, log)
 	peers := newPeerTable(func() []holder { return holders(gossip.Members()) }, func(node string) string {
 		n, _ := state().Node(node)
 		return n.Rack
 	})
+	depot := newDepot(depotConfig{Self: me, Blobs: k.blobs, Swarm: client, Log: k.store, Agent: k.Agent, Logger: log,
+		Others:  func() []otherController { return nil },
+		Running: func(d fleet.Digest) bool { return len(peers.members(d, time.Now())) > 0 },
+		Nodes:   func(d fleet.Digest) []netip.AddrPort { return whole(peers.members(d, time.Now())) },
+	})
+	source := depot.origin
 	tracker := seeder.NewTracker(seeder.TrackerConfig{Members: func(h seeder.Hash) []seeder.Member {
 		d, ok := source.digestOf(h)
 		if !ok {
@@ -193,27 +198,20 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &health{self: k.self, version: k.Version, store: k.store, blobs: k.blobs, origin: source,
-		members: func() int { return alive(gossip.Members()) }, boot: machines.Counters, started: time.Now(), corrupt: map[fleet.Digest]error{}}
-	images := newImages(k, func(d fleet.Digest) {
-		source.renew(d)
-		h.healed(d)
-	})
-	people := api.New(api.Config{Store: store{k.store}, Images: images, Observer: observer{journal}, Agents: agents, Health: h, Logger: log})
+	h := &health{self: k.self, version: k.Version, store: k.store, blobs: k.blobs, depot: depot,
+		members: func() int { return alive(gossip.Members()) }, boot: machines.Counters, started: time.Now()}
+	people := api.New(api.Config{Store: store{k.store}, Images: depot.images, Observer: observer{journal}, Agents: agents, Health: h, Logger: log})
 	socket, err := api.ListenSocket(k.Socket)
 	if err != nil {
 		return nil, err
 	}
-	return []part{
+	return append(depot.parts(), []part{
 		{"gossip", gossip.Run},
 		{"swarm", client.Run},
-		{"images on offer", func(ctx context.Context) error { return source.run(ctx, k.store.Wait) }},
-		{"initramfs", images.refresh},
-		{"scrub", h.scrub},
 		{"boot services", machines.Run},
 		{"local socket", func(ctx context.Context) error { return people.Serve(ctx, socket) }},
 		{"control API", func(ctx context.Context) error { return people.Serve(ctx, k.mux.listener(protoHTTP)) }},
-	}, nil
+	}...), nil
 }
 
 // maxOriginPeers bounds the origin's connections for each image: every node of a cold cluster may call at once.
