@@ -22,8 +22,9 @@ func (s State) Apply(e Entry, rev Revision) (State, error) {
 }
 
 func (s State) applyNew(e Entry, a applied) (State, error) {
-	if need, have := formatOf(e.Command), formatFor(e.Command, s.Format()); need > have {
-		return s, tooNew(e.Command.Kind(), need, have)
+	e, err := e.in(formatFor(e.Command, s.Format()))
+	if err != nil {
+		return s, err
 	}
 	for _, c := range e.If {
 		if err := s.holds(c); err != nil {

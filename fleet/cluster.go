@@ -79,6 +79,17 @@ func (c Cluster) check() error {
 			return fmt.Errorf("%w cluster %s: the %s key has %d bytes, want 32", ErrInvalid, c.Name, what, len(k))
 		}
 	}
+	if c.Format < 0 || c.Format > Format {
+		return fmt.Errorf("%w cluster %s: format %d, want 1 to %d", ErrInvalid, c.Name, c.Format, Format)
+	}
+	if err := c.checkControllers(); err != nil {
+		return err
+	}
+	return checkAuthorizedKeys(c.AuthorizedKeys)
+}
+
+// checkControllers validates the controllers, each alone and beside the others.
+func (c Cluster) checkControllers() error {
 	if len(c.Controllers) == 0 {
 		return fmt.Errorf("%w cluster %s: no controller", ErrInvalid, c.Name)
 	}
@@ -87,10 +98,20 @@ func (c Cluster) check() error {
 			return err
 		}
 	}
-	if c.Format < 0 || c.Format > Format {
-		return fmt.Errorf("%w cluster %s: format %d, want 1 to %d", ErrInvalid, c.Name, c.Format, Format)
+	if c.Format < 2 {
+		return nil // format 1 asked for no more, and its logs must be read as they were
 	}
-	return checkAuthorizedKeys(c.AuthorizedKeys)
+	if len(c.Controllers) > MaxControllers {
+		return fmt.Errorf("%w cluster %s: %d controllers, at most %d", ErrInvalid, c.Name, len(c.Controllers), MaxControllers)
+	}
+	for at, ctl := range c.Controllers {
+		for _, other := range c.Controllers[:at] {
+			if ctl.ID == other.ID || ctl.Address == other.Address {
+				return fmt.Errorf("%w cluster %s: controllers %s and %s have one name or address", ErrInvalid, c.Name, other.ID, ctl.ID)
+			}
+		}
+	}
+	return nil
 }
 
 func (c Controller) check() error {

@@ -146,13 +146,23 @@ func (s State) checkNewController(ctl Controller) error {
 			return fmt.Errorf("key of controller %s %w: controller %s has it", ctl.ID, ErrExists, other.ID)
 		}
 	}
+	return s.checkControllerAddress(ctl)
+}
+
+// checkControllerAddress reports why ctl cannot have its address, given what nodes and networks have.
+func (s State) checkControllerAddress(ctl Controller) error {
 	if n, taken := s.NodeByIP(ctl.Address); taken {
-		return fmt.Errorf("address %s %w: node %s has it", ctl.Address, ErrExists, n.Name)
+		return fmt.Errorf("address %s of controller %s %w: node %s has it", ctl.Address, ctl.ID, ErrExists, n.Name)
 	}
-	if n, ok := s.NetworkOf(ctl.Address); ok {
-		if err := s.checkHostAddress(n, ctl.Address); err != nil {
-			return fmt.Errorf("controller %s: %w", ctl.ID, err)
-		}
+	n, ok := s.NetworkOf(ctl.Address)
+	if !ok {
+		return nil // nodes reach it through a gateway; it may be a network's gateway as well
+	}
+	if err := n.CheckHost(ctl.Address); err != nil {
+		return fmt.Errorf("controller %s: %w", ctl.ID, err)
+	}
+	if n.Discovery.Contains(ctl.Address) {
+		return fmt.Errorf("%w address %s of controller %s: inside the discovery pool %s of network %s", ErrInvalid, ctl.Address, ctl.ID, n.Discovery, n.Name)
 	}
 	return nil
 }
@@ -179,5 +189,38 @@ func (c RemoveController) apply(s State, a applied) (State, error) {
 	cluster.Controllers = slices.DeleteFunc(slices.Clone(cluster.Controllers), func(ctl Controller) bool { return ctl.ID == c.ID })
 	cluster.Revision = a.rev
 	s.cluster = &cluster
+	return s, nil
+}
+
+// ReplaceControllers says who the controllers are, whatever was before. It is for a state that no controller runs from:
+// one that is recovered from the controllers that are left, or restored from a backup. Join tokens are forgotten. The
+// new controllers are of a release that knows format 2, so that the cluster is at 2 afterwards at least.
+type ReplaceControllers struct {
+	Controllers []Controller `json:"controllers"`
+}
+
+// Kind implements Command.
+func (ReplaceControllers) Kind() string { return "controller.replace" }
+
+func (ReplaceControllers) raises() int { return 2 }
+
+func (c ReplaceControllers) apply(s State, a applied) (State, error) {
+	if s.cluster == nil {
+		return s, errNoCluster()
+	}
+	cluster := *s.cluster
+	cluster.Controllers = slices.Clone(c.Controllers)
+	cluster.Format = max(2, cluster.Format)
+	cluster.Revision = a.rev
+	if err := cluster.checkControllers(); err != nil {
+		return s, err
+	}
+	for _, ctl := range cluster.Controllers {
+		if err := s.checkControllerAddress(ctl); err != nil {
+			return s, err
+		}
+	}
+	s.cluster = &cluster
+	s.tokens = tree[JoinToken]{}
 	return s, nil
 }

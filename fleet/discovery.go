@@ -30,7 +30,7 @@ func (c ArmDiscovery) apply(s State, a applied) (State, error) {
 		return s, fmt.Errorf("%w change: it names no node", ErrInvalid)
 	}
 	until := c.Until.UTC().Round(0)
-	if !until.IsZero() && (!until.After(a.at) || until.Year() < 1970 || until.Year() > maxYear) {
+	if !until.IsZero() && (!until.After(a.at) || until.Unix() <= 0 || until.Year() > maxYear) {
 		return s, fmt.Errorf("%w discovery until %s: want a time after %s", ErrInvalid, stamp(until), stamp(a.at))
 	}
 	next := s
@@ -100,11 +100,9 @@ func (c ClaimNode) apply(s State, a applied) (State, error) {
 
 // Armed reports whether a machine on that network could claim a node at that time. It costs one look into an index.
 func (s State) Armed(network string, at time.Time) bool {
-	for key := range s.armed.from(armedPrefix(network)) {
-		until, _, ok := cutArmedKey(key, network)
-		return ok && at.Before(until)
-	}
-	return false
+	key, _, _ := s.armed.next(armedPrefix(network))
+	until, _, ok := cutArmedKey(key, network)
+	return ok && at.Before(until)
 }
 
 // claimable reports whether a machine could claim i.
@@ -145,23 +143,17 @@ func cutArmedKey(key []byte, network string) (until time.Time, name []byte, ok b
 func (s State) firstArmed(network string, at time.Time) (string, bool) {
 	var first []byte
 	var found string
-	for from := armedPrefix(network); from != nil; {
-		next := from
-		from = nil
-		for key, node := range s.armed.from(next) {
-			until, name, ok := cutArmedKey(key, network)
-			if !ok || !at.Before(until) {
-				break
-			}
-			if found == "" || bytes.Compare(name, first) < 0 {
-				first, found = name, node
-			}
-			// Before all keys of an earlier time, after all of this one.
-			from = binary.BigEndian.AppendUint64(armedPrefix(network), ^uint64(until.UnixNano())+1)
-			break
+	for from := armedPrefix(network); ; {
+		key, node, _ := s.armed.next(from)
+		until, name, ok := cutArmedKey(key, network)
+		if !ok || !at.Before(until) {
+			return found, found != ""
 		}
+		if found == "" || bytes.Compare(name, first) < 0 {
+			first, found = name, node
+		}
+		from = binary.BigEndian.AppendUint64(armedPrefix(network), ^uint64(until.UnixNano())+1) // past all of that time
 	}
-	return found, found != ""
 }
 
 // armedKeys returns the keys of n in the index of armed nodes: one for each network on which it can be claimed. They

@@ -46,23 +46,24 @@ type kind struct {
 
 // kinds maps the name of each kind of command in the log to its type. It is append-only: old logs still hold these.
 var kinds = map[string]kind{
-	"cluster.init":      {1, func() Command { return new(InitCluster) }},
-	"cluster.set":       {1, func() Command { return new(SetCluster) }},
-	"node.add":          {1, func() Command { return new(AddNodes) }},
-	"node.set":          {1, func() Command { return new(SetNodes) }},
-	"node.delete":       {1, func() Command { return new(DeleteNodes) }},
-	"network.put":       {1, func() Command { return new(PutNetwork) }},
-	"network.delete":    {1, func() Command { return new(DeleteNetwork) }},
-	"image.add":         {1, func() Command { return new(AddImageVersion) }},
-	"image.initramfs":   {1, func() Command { return new(SetInitramfs) }},
-	"image.delete":      {1, func() Command { return new(DeleteImage) }},
-	"cluster.format":    {2, func() Command { return new(SetFormat) }},
-	"cluster.seal":      {2, func() Command { return new(SealCAKey) }},
-	"token.add":         {2, func() Command { return new(AddJoinToken) }},
-	"controller.join":   {2, func() Command { return new(JoinController) }},
-	"controller.remove": {2, func() Command { return new(RemoveController) }},
-	"discovery.arm":     {2, func() Command { return new(ArmDiscovery) }},
-	"discovery.claim":   {2, func() Command { return new(ClaimNode) }},
+	"cluster.init":       {1, func() Command { return new(InitCluster) }},
+	"cluster.set":        {1, func() Command { return new(SetCluster) }},
+	"node.add":           {1, func() Command { return new(AddNodes) }},
+	"node.set":           {1, func() Command { return new(SetNodes) }},
+	"node.delete":        {1, func() Command { return new(DeleteNodes) }},
+	"network.put":        {1, func() Command { return new(PutNetwork) }},
+	"network.delete":     {1, func() Command { return new(DeleteNetwork) }},
+	"image.add":          {1, func() Command { return new(AddImageVersion) }},
+	"image.initramfs":    {1, func() Command { return new(SetInitramfs) }},
+	"image.delete":       {1, func() Command { return new(DeleteImage) }},
+	"cluster.format":     {2, func() Command { return new(SetFormat) }},
+	"cluster.seal":       {2, func() Command { return new(SealCAKey) }},
+	"token.add":          {2, func() Command { return new(AddJoinToken) }},
+	"controller.join":    {2, func() Command { return new(JoinController) }},
+	"controller.remove":  {2, func() Command { return new(RemoveController) }},
+	"controller.replace": {2, func() Command { return new(ReplaceControllers) }},
+	"discovery.arm":      {2, func() Command { return new(ArmDiscovery) }},
+	"discovery.claim":    {2, func() Command { return new(ClaimNode) }},
 }
 
 // What a command says of formats beyond its kind:
@@ -78,8 +79,8 @@ type (
 		reduced() Command
 	}
 
-	// A raiser changes the format of the state. It is itself written in the format that it leads to: its proposer
-	// has made sure that every controller understands that one.
+	// A raiser leads to a format of the state, and is itself written in that one: its proposer has made sure that every
+	// controller understands it.
 	raiser interface {
 		raises() int
 	}
@@ -104,7 +105,7 @@ func formatFor(c Command, format int) int {
 
 // tooNew is the refusal of what is of format need, where only have is allowed.
 func tooNew(what string, need, have int) error {
-	return fmt.Errorf("%s %w: it is of format %d, this cluster is at %d; first upgrade samara on every controller, samara controller list shows their versions", what, ErrFormat, need, have)
+	return fmt.Errorf("%s %w: it is of format %d, this cluster is at %d; first upgrade samara on every controller, whose versions samara controller list shows", what, ErrFormat, need, have)
 }
 
 // Limits on an entry.
@@ -135,20 +136,11 @@ func EncodeEntry(e Entry, format int) ([]byte, error) {
 	if err := e.check(); err != nil {
 		return nil, err
 	}
+	e, err := e.in(min(formatFor(e.Command, format), Format))
+	if err != nil {
+		return nil, err
+	}
 	name := e.Command.Kind()
-	format = min(formatFor(e.Command, format), Format)
-	if format < 2 {
-		e.ID = ""
-		if r, ok := e.Command.(reducer); ok {
-			e.Command = r.reduced()
-		}
-		if len(e.If) > 0 {
-			return nil, tooNew(name+" on conditions", 2, format)
-		}
-	}
-	if need := formatOf(e.Command); need > format {
-		return nil, tooNew(name, need, format)
-	}
 	body, err := json.Marshal(e.Command)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", name, err)
@@ -163,11 +155,33 @@ func EncodeEntry(e Entry, format int) ([]byte, error) {
 	return b, nil
 }
 
+// in returns e without what a format lacks and e can do without. The error is ErrFormat if that is not all.
+func (e Entry) in(format int) (Entry, error) {
+	if format < 2 {
+		e.ID = ""
+		if r, ok := e.Command.(reducer); ok {
+			e.Command = r.reduced()
+		}
+		if len(e.If) > 0 {
+			return Entry{}, tooNew(e.Command.Kind()+" on conditions", 2, format)
+		}
+	}
+	if need := formatOf(e.Command); need > format {
+		return Entry{}, tooNew(e.Command.Kind(), need, format)
+	}
+	return e, nil
+}
+
 // check validates what surrounds the command.
 func (e Entry) check() error {
 	if err := checkText("message", e.Why, 1024); err != nil {
 		return err
 	}
+	return e.checkRequest()
+}
+
+// checkRequest validates what came with format 2.
+func (e Entry) checkRequest() error {
 	if e.ID != "" {
 		if err := checkID("request", e.ID); err != nil {
 			return err
@@ -221,7 +235,11 @@ func DecodeEntry(b []byte, format int) (Entry, error) {
 	if need > format {
 		return Entry{}, fmt.Errorf("%w: %s of format %d, want at most %d; this controller is too old for its cluster", ErrUndecodable, w.Kind, need, format)
 	}
-	return Entry{Command: c, ID: w.ID, If: w.If, At: w.At, Who: w.Who, Why: w.Why}, nil
+	e := Entry{Command: c, ID: w.ID, If: w.If, At: w.At, Who: w.Who, Why: w.Why}
+	if err := e.checkRequest(); err != nil { // what a snapshot remembers must be readable for ever
+		return Entry{}, fmt.Errorf("%w: %s: %w", ErrUndecodable, w.Kind, err)
+	}
+	return e, nil
 }
 
 // decodeStrict refuses fields it does not know: a field that this release would drop is a change it would lose.

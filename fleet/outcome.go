@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"iter"
@@ -18,14 +19,14 @@ const maxRefusal = 512
 type Outcome struct {
 	ID       string   `json:"id"`
 	Revision Revision `json:"revision"`          // that the entry made
-	Refusal  string   `json:"refusal,omitempty"` // the reason in words; "" if the entry was accepted
+	Refusal  string   `json:"refusal,omitempty"` // the reason in words, cut if it is very long; "" if the entry was accepted
 	Reason   string   `json:"reason,omitempty"`  // the stable name of the sentinel that the refusal wraps
 }
 
 func newOutcome(id string, rev Revision, refusal error) *Outcome {
 	o := &Outcome{ID: id, Revision: rev}
 	if refusal != nil {
-		o.Reason = reasonOf(refusal)
+		o.Reason = cmp.Or(reasonOf(refusal), reasons[0].name)
 		o.Refusal = strings.ToValidUTF8(refusal.Error(), "\ufffd")
 		if len(o.Refusal) > maxRefusal {
 			o.Refusal = strings.ToValidUTF8(o.Refusal[:maxRefusal-3], "") + "…"

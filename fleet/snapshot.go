@@ -2,12 +2,12 @@ package fleet
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 )
 
 // snapshotHead is the first line of every snapshot. A change of what follows needs another format and a reader for
@@ -106,8 +106,8 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 // ReadState reads what WriteTo wrote. Its error wraps ErrSnapshot, or is the reader's own.
 func ReadState(r io.Reader) (State, error) {
 	in := bufio.NewReader(r)
-	head, err := in.ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
+	head, err := in.ReadSlice('\n')
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
 		return State{}, fmt.Errorf("read snapshot: %w", err)
 	}
 	format, err := parseSnapshotHead(head)
@@ -139,11 +139,11 @@ func ReadState(r io.Reader) (State, error) {
 }
 
 // parseSnapshotHead returns the format in the first line of a snapshot.
-func parseSnapshotHead(line string) (int, error) {
+func parseSnapshotHead(line []byte) (int, error) {
 	var head snapshotHead
-	err := json.Unmarshal([]byte(line), &head)
+	err := json.Unmarshal(line, &head)
 	switch {
-	case err != nil || head.Samara != "state" || head.Format < 1 || !strings.HasSuffix(line, "\n"):
+	case err != nil || head.Samara != "state" || head.Format < 1 || !bytes.HasSuffix(line, []byte("\n")):
 		return 0, fmt.Errorf("its first line is %.60q, which is not that of a snapshot", line)
 	case head.Format > Format:
 		return 0, fmt.Errorf("it has format %d, and this release of samara reads up to %d; install the release that wrote it", head.Format, Format)
@@ -154,6 +154,8 @@ func parseSnapshotHead(line string) (int, error) {
 // load puts one record of a snapshot into s, and rebuilds the indexes that snapshots leave out.
 func (s State) load(rec record) (State, error) {
 	switch {
+	case (rec.Token != nil || rec.Outcome != nil) && s.Format() < 2:
+		return s, errors.New("of a kind that format 1 lacks")
 	case rec.Cluster != nil:
 		s.cluster = rec.Cluster
 	case rec.Network != nil:

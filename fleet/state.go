@@ -134,20 +134,15 @@ func (t tree[T]) drop(key []byte) tree[T] {
 	return tree[T]{root}
 }
 
-// from yields what has that key or a higher one.
-func (t tree[T]) from(key []byte) iter.Seq2[[]byte, T] {
-	return func(yield func([]byte, T) bool) {
-		if t.root == nil {
-			return
-		}
-		it := t.root.Root().Iterator()
-		it.SeekLowerBound(key)
-		for k, v, ok := it.Next(); ok; k, v, ok = it.Next() {
-			if !yield(k, v) {
-				return
-			}
-		}
+// next returns what has that key, or else the lowest one above it.
+func (t tree[T]) next(key []byte) ([]byte, T, bool) {
+	if t.root == nil {
+		var zero T
+		return nil, zero, false
 	}
+	it := t.root.Root().Iterator()
+	it.SeekLowerBound(key)
+	return it.Next()
 }
 
 func (t tree[T]) len() int {
