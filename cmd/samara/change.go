@@ -8,14 +8,41 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/fleet/hostlist"
 	"github.com/samara-hpc/samara/internal/api"
 )
 
 // changeFlags adds the flags of every command that changes something.
 func changeFlags(c *cobra.Command, o *api.ChangeOptions) {
-	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "say what would change, and change nothing")
-	c.Flags().StringVar(&o.Why, "why", "", "`reason` for the audit record")
+	dryRunFlag(c, &o.DryRun)
+	whyFlag(c, &o.Why)
+	c.Flags().Var((*conditions)(&o.If), "if", "only if this still holds: `KIND/NAME@REVISION`, such as node/n1@1200; @0 is for what must not exist (repeatable)")
+}
+
+// conditions is a flag that may be given several times.
+type conditions []fleet.Condition
+
+func (c *conditions) String() string { return strings.Join(mapped(*c, fleet.Condition.String), ",") }
+
+func (c *conditions) Type() string { return "condition" }
+
+// Set adds a condition.
+func (c *conditions) Set(s string) error {
+	one, err := fleet.ParseCondition(s)
+	if err != nil {
+		return err
+	}
+	*c = append(*c, one)
+	return nil
+}
+
+func dryRunFlag(c *cobra.Command, dry *bool) {
+	c.Flags().BoolVar(dry, "dry-run", false, "say what would change, and change nothing")
+}
+
+func whyFlag(c *cobra.Command, why *string) {
+	c.Flags().StringVarP(why, "why", "m", "", "`reason` for the audit record")
 }
 
 // confirmFlag adds --yes.
@@ -37,17 +64,27 @@ func (g *global) change(ctx context.Context, out io.Writer, do func(context.Cont
 	})
 }
 
-// writeChange prints a change in a line for each kind of difference, with the names of alike objects folded.
+// writeChange prints a change.
 func writeChange(w io.Writer, ch api.Change) error {
+	lines := changeLines(ch.Changed, ch.DryRun)
+	if len(lines) == 0 {
+		lines = []string{"nothing to change"}
+	}
+	_, err := io.WriteString(w, strings.Join(lines, "\n")+"\n")
+	return err
+}
+
+// changeLines writes a line for each kind of difference, with the names of alike objects folded.
+func changeLines(changed []api.Difference, dry bool) []string {
 	verbs := map[string]string{"add": "added", "set": "set", "delete": "deleted"}
-	if ch.DryRun {
+	if dry {
 		verbs = map[string]string{"add": "would add", "set": "would set", "delete": "would delete"}
 	}
 	var order []string
 	alike := map[string][]string{}
-	for _, d := range ch.Changed {
+	for _, d := range changed {
 		head, tail := verbs[d.Action]+" "+d.Kind+" ", ""
-		if d.Action == "set" || d.Action == "add" && ch.DryRun {
+		if d.Action == "set" || d.Action == "add" && dry {
 			tail = fields(d)
 		}
 		key := head + "\x00" + tail
@@ -56,20 +93,16 @@ func writeChange(w io.Writer, ch api.Change) error {
 		}
 		alike[key] = append(alike[key], d.Name)
 	}
-	var b strings.Builder
-	for _, key := range order {
+	lines := make([]string, len(order))
+	for i, key := range order {
 		head, tail, _ := strings.Cut(key, "\x00")
 		names := strings.Join(alike[key], ",")
 		if strings.HasSuffix(head, "node ") {
 			names = hostlist.Fold(alike[key])
 		}
-		b.WriteString(printable(head+names+tail) + "\n")
+		lines[i] = printable(head + names + tail)
 	}
-	if len(order) == 0 {
-		b.WriteString("nothing to change\n")
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return lines
 }
 
 // fields writes what differs of one object: ": image debian -> noble, rack r1".

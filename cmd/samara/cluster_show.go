@@ -11,7 +11,8 @@ import (
 )
 
 func newClusterShow(g *global) *cobra.Command {
-	return &cobra.Command{
+	var r reading
+	c := &cobra.Command{
 		Use:     "show",
 		Short:   "Show the cluster, its controllers and root's authorized keys",
 		Example: `  samara cluster show`,
@@ -20,7 +21,7 @@ func newClusterShow(g *global) *cobra.Command {
 			if err := g.checkOutput(false); err != nil {
 				return err
 			}
-			return g.ask(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return g.read(c, &r, func(ctx context.Context, client *api.Client) error {
 				cluster, err := client.Cluster(ctx)
 				if err != nil {
 					return err
@@ -33,6 +34,8 @@ func newClusterShow(g *global) *cobra.Command {
 			})
 		},
 	}
+	r.add(c)
+	return c
 }
 
 func clusterTable(c api.ClusterView, pin string) table {

@@ -25,8 +25,9 @@ func (g *global) names(enough int, list func(context.Context, *api.Client) ([]st
 		ctx, cancel := context.WithTimeout(c.Context(), completionTimeout)
 		defer cancel()
 		var found []string
-		if err := g.ask(ctx, func(ctx context.Context, api *api.Client) (err error) {
-			found, err = list(ctx, api)
+		if err := g.ask(ctx, func(ctx context.Context, client *api.Client) (err error) {
+			client.Consistency = api.Stale
+			found, err = list(ctx, client)
 			return err
 		}); err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp

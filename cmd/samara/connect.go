@@ -14,19 +14,22 @@ import (
 	"github.com/samara-hpc/samara/internal/identity"
 )
 
-// connect returns a client of the controller that the flags name. It connects with its first request.
+// connect returns a client of the controllers that the flags name. It connects with its first request.
 func (g *global) connect() (*api.Client, error) {
 	switch {
-	case g.server == "" && g.identity == "":
+	case g.local() && g.identity == "":
 		return api.NewSocketClient(g.socket), nil
-	case g.server == "":
+	case g.local():
 		return nil, usagef("--identity goes with --server")
 	case g.identity == "":
 		return nil, usagef("--server wants --identity, a directory with ca.crt, admin.crt and admin.key; samara init makes one under the controller's directory")
 	}
-	address, err := withPort(g.server)
-	if err != nil {
-		return nil, err
+	addresses := make([]string, len(g.servers))
+	for i, s := range g.servers {
+		var err error
+		if addresses[i], err = withPort("--server", s); err != nil {
+			return nil, err
+		}
 	}
 	ca, err := readIdentity(g.identity, "ca.crt")
 	if err != nil {
@@ -48,7 +51,7 @@ func (g *global) connect() (*api.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("identity %s: %w", g.identity, err)
 	}
-	return api.NewClient(address, pin, func() (*tls.Certificate, error) { return &pair, nil }), nil
+	return api.NewClient(addresses, pin, func() (*tls.Certificate, error) { return &pair, nil }), nil
 }
 
 func readIdentity(dir, name string) ([]byte, error) {
@@ -62,8 +65,9 @@ func readIdentity(dir, name string) ([]byte, error) {
 	return b, nil
 }
 
-// withPort returns server as host:port. It takes the form of a URL too, since people paste those.
-func withPort(server string) (string, error) {
+// withPort returns server, the value of a flag or an argument, as host:port. It takes the form of a URL too, since people
+// paste those.
+func withPort(what, server string) (string, error) {
 	s := server
 	if rest, ok := cutScheme(s); ok {
 		s = rest
@@ -72,7 +76,7 @@ func withPort(server string) (string, error) {
 		return s, nil
 	}
 	if s == "" || net.ParseIP(s) == nil && fleet.CheckDomain(s) != nil {
-		return "", usagef("--server %q: want an address such as 10.1.0.1:7600", server)
+		return "", usagef("%s %q: want an address such as 10.1.0.1:7600", what, server)
 	}
 	return net.JoinHostPort(s, fmt.Sprint(fleet.DefaultPorts.Control)), nil
 }

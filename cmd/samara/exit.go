@@ -43,15 +43,23 @@ func finish(ctx context.Context, stderr io.Writer, err error) int {
 	}
 	_, _ = fmt.Fprintf(stderr, "samara: %s\n", printable(text)) // nowhere else to say it
 	var usage usageError
-	if errors.As(err, &usage) || errors.Is(err, fleet.ErrInvalid) || errors.Is(err, fleet.ErrExists) || errors.Is(err, hostlist.ErrSyntax) {
+	if errors.As(err, &usage) || errors.Is(err, fleet.ErrInvalid) || errors.Is(err, fleet.ErrExists) || errors.Is(err, fleet.ErrJoin) || errors.Is(err, identity.ErrJoinToken) || errors.Is(err, hostlist.ErrSyntax) {
 		return exitBad
 	}
 	return exitFailed
 }
 
+// cured is withCure for an error that may be nil.
+func (g *global) cured(err error) error {
+	if err == nil {
+		return nil
+	}
+	return withCure(err, g)
+}
+
 // withCure adds to an error of the API what a person can do about it.
 func withCure(err error, g *global) error {
-	local := g.server == ""
+	local := g.local()
 	switch {
 	case !errors.Is(err, api.ErrNoAnswer):
 		return err
@@ -60,7 +68,7 @@ func withCure(err error, g *global) error {
 	case local && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)):
 		return fmt.Errorf("no controller runs here (nothing answers on %s); systemctl start samara, or samara serve", g.socket)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no controller answers at %s; systemctl start samara there", g.server)
+		return fmt.Errorf("no controller answers at %s; systemctl start samara there", strings.Join(g.servers, ", "))
 	case errors.Is(err, identity.ErrNotTrusted):
 		return fmt.Errorf("%w; is %s the identity of this cluster?", err, g.identity)
 	case errors.Is(err, context.DeadlineExceeded):

@@ -62,7 +62,7 @@ error.`,
 			})
 		},
 	}
-	c.Flags().StringVar(&why, "why", "", "`reason` for the audit record")
+	whyFlag(c, &why)
 	c.Flags().BoolVar(&firmware, "firmware", false, "put the image's firmware of network cards into the initramfs")
 	return c
 }
@@ -87,7 +87,7 @@ func (g *global) source(src string, stdin io.Reader) (api.Source, func(), error)
 		return fail(fmt.Errorf("image import: %w", err))
 	case !info.IsDir() && !info.Mode().IsRegular():
 		return fail(usagef("image import: %s is neither a directory nor a tar file; pipe a stream into \"samara image import - NAME\"", src))
-	case g.server == "":
+	case g.local():
 		return api.Source{Path: path, Name: path}, func() {}, nil
 	case info.IsDir():
 		return fail(usagef("image import: %s is a directory, and --server is elsewhere; tar --xattrs --numeric-owner -C %s -c . | samara image import - NAME", src, src))

@@ -12,7 +12,8 @@ import (
 )
 
 func newImageList(g *global) *cobra.Command {
-	return &cobra.Command{
+	var r reading
+	c := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List images and their versions",
@@ -23,7 +24,7 @@ func newImageList(g *global) *cobra.Command {
 			if err := g.checkOutput(true); err != nil {
 				return err
 			}
-			return g.ask(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return g.read(c, &r, func(ctx context.Context, client *api.Client) error {
 				images, err := client.Images(ctx)
 				if err != nil {
 					return err
@@ -36,6 +37,8 @@ func newImageList(g *global) *cobra.Command {
 			})
 		},
 	}
+	r.add(c)
+	return c
 }
 
 func imageTable(images []fleet.Image, now time.Time) table {

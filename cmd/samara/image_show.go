@@ -11,7 +11,8 @@ import (
 )
 
 func newImageShow(g *global) *cobra.Command {
-	return &cobra.Command{
+	var r reading
+	c := &cobra.Command{
 		Use:   "show NAME[:VERSION]",
 		Short: "Show an image version and its blobs",
 		Example: `  samara image show debian
@@ -26,7 +27,7 @@ func newImageShow(g *global) *cobra.Command {
 			if err := g.checkOutput(false); err != nil {
 				return err
 			}
-			return g.ask(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return g.read(c, &r, func(ctx context.Context, client *api.Client) error {
 				i, err := client.Image(ctx, ref)
 				if err != nil {
 					return err
@@ -35,6 +36,8 @@ func newImageShow(g *global) *cobra.Command {
 			})
 		},
 	}
+	r.add(c)
+	return c
 }
 
 // imageArg reads an argument NAME or NAME:VERSION.

@@ -13,6 +13,7 @@ import (
 
 func newImageTorrent(g *global) *cobra.Command {
 	var file string
+	var r reading
 	c := &cobra.Command{
 		Use:   "torrent NAME[:VERSION]",
 		Short: "Write an image's .torrent file",
@@ -30,7 +31,7 @@ controllers' tracker. It is NAME.torrent unless --file says otherwise.`,
 			if file == "" {
 				file = ref.Name + ".torrent"
 			}
-			return g.ask(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return g.read(c, &r, func(ctx context.Context, client *api.Client) error {
 				b, err := client.Torrent(ctx, ref)
 				if err != nil {
 					return err
@@ -40,6 +41,7 @@ controllers' tracker. It is NAME.torrent unless --file says otherwise.`,
 		},
 	}
 	c.Flags().StringVar(&file, "file", "", "`path` to write; - is the standard output")
+	r.add(c)
 	return c
 }
 

@@ -28,7 +28,8 @@ func newInit(g *global) *cobra.Command {
 		Short: "Make the first controller of a new cluster on this machine",
 		Long: `Make the first controller of a new cluster on this machine: its authority, its keys, and the network
 that nodes boot on. What no flag says is asked for on a terminal, with what is likely as the
-default. Nothing needs to run yet; "samara serve" comes next.`,
+default. Nothing needs to run yet; "samara serve" comes next. Two further controllers make the
+cluster survive the loss of any one: "samara controller join" makes them, on machines of their own.`,
 		Example: `  samara init
   samara init --name hall3 --address 10.1.0.1 --subnet 10.1.0.0/16 --gateway 10.1.0.254 \
       --dns 10.1.0.1 --ssh-key /root/.ssh/id_ed25519.pub`,
@@ -57,10 +58,7 @@ default. Nothing needs to run yet; "samara serve" comes next.`,
 	f.StringVar(&o.network, "network", "boot", "`name` of the network that nodes boot on")
 	o.networkFlags.add(c)
 	f.StringArrayVar(&o.keyFiles, "ssh-key", nil, "`file` with public keys for root on every node (repeatable)")
-	f.Uint16Var(&o.ports.Control, "port-control", o.ports.Control, "TCP `port` for agents, controllers and people")
-	f.Uint16Var(&o.ports.Boot, "port-boot", o.ports.Boot, "TCP `port` for boot scripts, kernels and the tracker")
-	f.Uint16Var(&o.ports.Swarm, "port-swarm", o.ports.Swarm, "TCP `port` of the swarm, here and on nodes")
-	f.Uint16Var(&o.ports.Gossip, "port-gossip", o.ports.Gossip, "TCP and UDP `port` of gossip, here and on nodes")
+	portFlags(c, &o.ports)
 	return c
 }
 
@@ -192,7 +190,7 @@ func subnetOf(address string, local []netip.Prefix) string {
 func hostLabel(g *global) (string, error) {
 	name, err := g.hostname()
 	if err != nil {
-		return "", fmt.Errorf("init: name of this host: %w; --id names the controller", err)
+		return "", fmt.Errorf("name of this host: %w; --id names the controller", err)
 	}
 	label, _, _ := strings.Cut(strings.ToLower(name), ".")
 	if err := fleet.CheckName("controller", label); err != nil {

@@ -27,7 +27,11 @@ func main() {
 type program struct {
 	version   string
 	socket    string // where a controller is looked for unless a flag says otherwise
+	joinToken string // for samara controller join, unless a flag has one
 	init      func(context.Context, controller.InitOptions) error
+	join      func(context.Context, controller.JoinOptions) (controller.Joined, error)
+	restore   func(context.Context, controller.RestoreOptions) (controller.RestorePlan, error)
+	recover   func(context.Context, controller.RecoverOptions) (controller.RecoverPlan, error)
 	serve     func(context.Context, controller.Config) error
 	agent     func(arch string) ([]byte, error)
 	hostname  func() (string, error)

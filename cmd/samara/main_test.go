@@ -35,7 +35,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup:               serveScript,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": status, "lines": lines},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": status, "lines": lines, "lead": lead},
 	})
 }
 
@@ -83,7 +83,8 @@ func serveScript(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	m := &memory{began: time.Now().Add(-48*time.Hour - 30*time.Minute)}
+	m := &memory{began: time.Now().Add(-48*time.Hour - 30*time.Minute), changed: make(chan struct{}), leader: "head"}
+	env.Values[memoryKey{}] = m
 	if err := m.begin(ca); err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func serveScript(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	server := api.New(api.Config{Store: m, Images: m, Observer: m, Agents: m, Health: m,
+	server := api.New(api.Config{Store: m, Images: m, Observer: m, Agents: m, Health: m, Controllers: m, Backups: m,
 		Logger: slog.New(slog.DiscardHandler), User: uint32(os.Getuid())})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -162,16 +163,21 @@ func listenTLS(ca, caKey []byte, dir string) (net.Listener, error) {
 
 // memory is every backend of a controller.
 type memory struct {
-	began time.Time
-	mu    sync.Mutex
-	state fleet.State
+	began   time.Time
+	mu      sync.Mutex
+	state   fleet.State
+	past    []fleet.State // from revision 1 on
+	changed chan struct{} // closed with the next change
+	leader  string
 }
+
+type memoryKey struct{}
 
 // begin makes the cluster that scripts start from: network boot, and nothing on it.
 func (m *memory) begin(ca []byte) error {
 	key := make(fleet.Secret, 32)
 	_, err := m.Propose(context.Background(), fleet.Entry{Command: fleet.InitCluster{
-		Cluster: fleet.Cluster{Name: "hall3", ID: "42", CA: ca, CAKey: key, MeshKey: key, TokenKey: key, IDKey: key,
+		Cluster: fleet.Cluster{Name: "hall3", ID: "42", Format: fleet.Format, CA: ca, CAKey: key, MeshKey: key, TokenKey: key, IDKey: key,
 			Controllers: []fleet.Controller{{ID: "head", Address: netip.MustParseAddr("10.1.0.1"), Ports: fleet.DefaultPorts}}},
 		Networks: []fleet.Network{{Name: "boot", Subnet: netip.MustParsePrefix("10.1.0.0/24"), Gateway: netip.MustParseAddr("10.1.0.13"), DHCP: fleet.DHCPFull}},
 	}})
@@ -185,17 +191,57 @@ func (m *memory) State() fleet.State {
 }
 
 func (m *memory) Propose(_ context.Context, e fleet.Entry) (fleet.Revision, error) {
-	if _, err := fleet.EncodeEntry(e, m.State().Format()); err != nil {
+	if _, err := fleet.EncodeEntry(e, fleet.Format); err != nil {
 		return 0, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.leader == "" {
+		return 0, fmt.Errorf("%w: no controller leads", api.ErrUnavailable)
+	}
 	next, err := m.state.Apply(e, m.state.Revision()+1)
 	if err != nil {
 		return 0, err
 	}
 	m.state = next
+	m.past = append(m.past, next)
+	close(m.changed)
+	m.changed = make(chan struct{})
 	return next.Revision(), nil
+}
+
+func (m *memory) Read(_ context.Context, c api.Consistency) (fleet.State, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.leader == "" && c != api.Stale {
+		return fleet.State{}, fmt.Errorf("%w: no controller leads", api.ErrUnavailable)
+	}
+	return m.state, nil
+}
+
+func (m *memory) Wait(ctx context.Context, after fleet.Revision) (fleet.State, error) {
+	for {
+		m.mu.Lock()
+		state, changed := m.state, m.changed
+		m.mu.Unlock()
+		if state.Revision() > after {
+			return state, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fleet.State{}, ctx.Err()
+		}
+	}
+}
+
+func (m *memory) StateAt(rev fleet.Revision) (fleet.State, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if rev < 1 || int(rev) > len(m.past) {
+		return fleet.State{}, false
+	}
+	return m.past[rev-1], true
 }
 
 // Import makes a version whose size is that of the tar stream or file; a directory counts as 1 MB.
@@ -223,7 +269,7 @@ func (m *memory) Import(ctx context.Context, r api.ImportRequest, progress func(
 	blob := func(b byte) fleet.Blob { return fleet.Blob{Digest: fleet.Digest{b}, Size: n} }
 	v := fleet.ImageVersion{Root: blob(1), Torrent: blob(2), Kernel: blob(3), Initramfs: blob(4), Arch: "amd64",
 		KernelRelease: "6.12.0", Source: r.Source, Imported: time.Now()}
-	if _, err := m.Propose(ctx, fleet.Entry{Command: fleet.AddImageVersion{Image: r.Name, Version: v}}); err != nil {
+	if _, err := m.Propose(ctx, fleet.Entry{Command: fleet.AddImageVersion{Image: r.Name, Version: v, Holders: []string{"head"}}}); err != nil {
 		return fleet.ImageVersion{}, err
 	}
 	i, _ := m.State().Image(r.Name)
@@ -276,7 +322,10 @@ func (m *memory) Swarm(context.Context, string, netip.AddrPort, fleet.Report) (f
 }
 
 func (m *memory) Status(context.Context) api.Status {
-	s := api.Status{ID: "head", Version: "1.0", Role: "leader", Leader: "head", Quorum: true, Uptime: 90 * time.Minute, Members: 1,
+	m.mu.Lock()
+	leader := m.leader
+	m.mu.Unlock()
+	s := api.Status{ID: "head", Version: "1.0", Role: "leader", Leader: leader, Quorum: leader != "", Uptime: 90 * time.Minute, Members: 1,
 		Blobs: api.BlobUsage{Count: 4, Bytes: 600e6}, Disk: api.DiskUsage{Free: 70e9, Size: 100e9}, Seeding: api.Seeding{Torrents: 1, Peers: 2, OriginBytes: 523e6}}
 	if m.State().CountNodes() == 0 {
 		s.Problems = []api.Problem{{What: "there is no node", Cure: "samara node add"}}

@@ -11,7 +11,8 @@ import (
 )
 
 func newNetworkList(g *global) *cobra.Command {
-	return &cobra.Command{
+	var r reading
+	c := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List networks",
@@ -21,7 +22,7 @@ func newNetworkList(g *global) *cobra.Command {
 			if err := g.checkOutput(true); err != nil {
 				return err
 			}
-			return g.ask(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return g.read(c, &r, func(ctx context.Context, client *api.Client) error {
 				networks, err := client.Networks(ctx)
 				if err != nil {
 					return err
@@ -34,6 +35,8 @@ func newNetworkList(g *global) *cobra.Command {
 			})
 		},
 	}
+	r.add(c)
+	return c
 }
 
 func networkTable(networks []fleet.Network) table {

@@ -9,7 +9,8 @@ import (
 )
 
 func newNetworkShow(g *global) *cobra.Command {
-	return &cobra.Command{
+	var r reading
+	c := &cobra.Command{
 		Use:               "show NAME",
 		Short:             "Show one network",
 		Example:           `  samara network show boot -o yaml`,
@@ -19,7 +20,7 @@ func newNetworkShow(g *global) *cobra.Command {
 			if err := g.checkOutput(false); err != nil {
 				return err
 			}
-			return g.ask(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return g.read(c, &r, func(ctx context.Context, client *api.Client) error {
 				n, err := client.Network(ctx, args[0])
 				if err != nil {
 					return err
@@ -38,4 +39,6 @@ func newNetworkShow(g *global) *cobra.Command {
 			})
 		},
 	}
+	r.add(c)
+	return c
 }

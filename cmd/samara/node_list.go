@@ -14,13 +14,15 @@ import (
 )
 
 func newNodeList(g *global) *cobra.Command {
-	return &cobra.Command{
+	var r reading
+	c := &cobra.Command{
 		Use:     "list [NODES]",
 		Aliases: []string{"ls"},
 		Short:   "List nodes and what they do",
 		Long: `List nodes and what they do. STATE is the last phase of the newest boot: ready for a node that is
 up, unseen for one that no controller has heard of since it started, failing for one whose boot
-tries a step again and again, silent for one that has not been heard of for five minutes.`,
+tries a step again and again, silent for one that has not been heard of for five minutes, discovering
+for one that waits for an unknown machine (see samara node discover).`,
 		Example: `  samara node list
   samara node list 'n[001-100]' -o json
   samara node list -o name`,
@@ -40,7 +42,7 @@ tries a step again and again, silent for one that has not been heard of for five
 				}
 				keep = func(all []api.NodeView) ([]api.NodeView, error) { return pick(all, names) }
 			}
-			return g.ask(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return g.read(c, &r, func(ctx context.Context, client *api.Client) error {
 				all, err := client.Nodes(ctx)
 				if err != nil {
 					return err
@@ -53,6 +55,8 @@ tries a step again and again, silent for one that has not been heard of for five
 			})
 		},
 	}
+	r.add(c)
+	return c
 }
 
 // pick returns the nodes with those names, in their order. The error is fleet.ErrNotFound if one is missing.
@@ -88,12 +92,20 @@ func nodeTable(nodes []api.NodeView, now time.Time) table {
 		if len(ports) == 0 {
 			ports = []fleet.Interface{{}}
 		}
-		t.add(n.Name, orDash(ports[0].MAC.String()), address(ports[0]), orDash(n.Image.String()), n.State, ago(n.Since, now))
+		t.add(n.Name, orDash(ports[0].MAC.String()), address(ports[0]), orDash(n.Image.String()), nodeState(n, now), ago(n.Since, now))
 		for _, p := range slices.Clone(ports[1:]) {
 			t.add("", orDash(p.MAC.String()), address(p))
 		}
 	}
 	return t
+}
+
+// nodeState writes a node's state, or that it waits for a machine.
+func nodeState(n api.NodeView, now time.Time) string {
+	if now.Before(n.Discover) {
+		return "discovering until " + clock(n.Discover)
+	}
+	return n.State
 }
 
 func address(i fleet.Interface) string {

@@ -11,7 +11,8 @@ import (
 )
 
 func newNodeShow(g *global) *cobra.Command {
-	return &cobra.Command{
+	var r reading
+	c := &cobra.Command{
 		Use:   "show NODE",
 		Short: "Show all of one node",
 		Example: `  samara node show n1
@@ -26,7 +27,7 @@ func newNodeShow(g *global) *cobra.Command {
 			if err := g.checkOutput(false); err != nil {
 				return err
 			}
-			return g.ask(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return g.read(c, &r, func(ctx context.Context, client *api.Client) error {
 				n, err := client.Node(ctx, name)
 				if err != nil {
 					return err
@@ -35,6 +36,8 @@ func newNodeShow(g *global) *cobra.Command {
 			})
 		},
 	}
+	r.add(c)
+	return c
 }
 
 // oneNode checks an argument that must name one node.
@@ -58,7 +61,7 @@ func oneNodeTable(n api.NodeView, now time.Time) table {
 	}
 	t.add("kernel args", orDash(strings.Join(n.KernelArgs, " ")))
 	t.add("rack", orDash(n.Rack))
-	t.add("state", n.State)
+	t.add("state", nodeState(n, now))
 	t.add("since", ago(n.Since, now))
 	if n.Failure != "" {
 		t.add("failure", n.Failure)

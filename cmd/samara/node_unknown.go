@@ -15,7 +15,9 @@ func newNodeUnknown(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use:   "unknown",
 		Short: "List machines that asked to boot and that no node claims",
-		Long:  `List machines that asked to boot and that no node claims. They get nothing. To take one in, give its MAC address to a node.`,
+		Long: `List machines that asked to boot and that no node claims. They get nothing. To take one in, give its
+MAC address to a node; to take in many, add the nodes and let the machines claim them with "samara
+node discover".`,
 		Example: `  samara node unknown
   samara node add n1 --mac "$(samara node unknown -o name | head -1)" --ip 10.1.0.11`,
 		Args: cobra.NoArgs,

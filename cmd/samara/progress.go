@@ -14,7 +14,7 @@ const (
 	lineEvery   = 5 * time.Second        // elsewhere, a line of its own
 )
 
-// A progress shows how far an import has come, with its rate and the time left.
+// A progress shows how far an import or a backup has come, with its rate and the time left.
 type progress struct {
 	w       io.Writer
 	redraw  bool
@@ -80,6 +80,9 @@ func progressText(p api.Progress, moved int64, took time.Duration) string {
 	}
 	if p.Total > 0 {
 		text += fmt.Sprintf(" of %s (%d%%)", size(p.Total), min(100, p.Done*100/p.Total))
+	}
+	if p.Note != "" {
+		text += "  " + printable(p.Note)
 	}
 	if moved <= 0 || took < time.Second {
 		return text

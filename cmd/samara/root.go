@@ -14,7 +14,7 @@ import (
 type global struct {
 	program
 	socket   string
-	server   string
+	servers  []string // to ask, any of them; none for the socket
 	identity string
 	output   string
 	timeout  time.Duration
@@ -26,10 +26,12 @@ func newRoot(p program) *cobra.Command {
 	g := &global{program: p}
 	root := group("samara", "Boot a cluster into RAM",
 		newInit(g), newServe(g), newStatus(g),
-		group("node", "Machines that boot", newNodeAdd(g), newNodeSet(g), newNodeList(g), newNodeShow(g), newNodeDelete(g), newNodeUnknown(g), newNodeTimeline(g)),
+		group("node", "Machines that boot", newNodeAdd(g), newNodeSet(g), newNodeList(g), newNodeShow(g), newNodeDelete(g), newNodeUnknown(g), newNodeDiscover(g), newNodeTimeline(g)),
 		group("image", "Root filesystems that nodes run", newImageImport(g), newImageList(g), newImageShow(g), newImageDelete(g), newImageTorrent(g)),
 		group("network", "Subnets that nodes boot on", newNetworkAdd(g), newNetworkSet(g), newNetworkList(g), newNetworkShow(g), newNetworkDelete(g)),
+		group("controller", "Head nodes that agree on what nodes boot", newControllerList(g), newControllerToken(g), newControllerJoin(g), newControllerRemove(g), newControllerTransfer(g), newControllerRecover(g)),
 		group("cluster", "What holds for all nodes", newClusterShow(g), newClusterSet(g)),
+		newWatch(g), newBackup(g), newRestore(g),
 		newVersion(g), newCompletion(), newMan())
 	root.Long = `Samara boots the nodes of a cluster into RAM, and lets them feed each other.
 
@@ -43,7 +45,7 @@ Exit status: 0 if all is well, 2 if the input is bad (nothing was changed), 1 fo
 	root.CompletionOptions.DisableDefaultCmd = true
 	f := root.PersistentFlags()
 	f.StringVar(&g.socket, "socket", p.socket, "`path` of the controller's Unix socket (SAMARA_SOCKET sets the default)")
-	f.StringVar(&g.server, "server", "", "ask the controller at `IP:7600` instead")
+	f.StringSliceVar(&g.servers, "server", nil, "ask the controllers at `IP:7600` instead, the first that answers (repeatable, or with commas)")
 	f.StringVar(&g.identity, "identity", "", "`directory` with ca.crt, admin.crt and admin.key, for --server")
 	f.StringVarP(&g.output, "output", "o", "table", "`form` of the result: table, json, yaml, or for lists name")
 	f.DurationVar(&g.timeout, "timeout", defaultTimeout, "how long to wait for the controller")
@@ -85,6 +87,9 @@ func strict(c *cobra.Command) {
 		strict(sub)
 	}
 }
+
+// local reports whether this machine's controller is asked.
+func (g *global) local() bool { return len(g.servers) == 0 }
 
 // ask runs do with a client of the controller that the flags name, and no longer than --timeout.
 func (g *global) ask(ctx context.Context, do func(context.Context, *api.Client) error) error {

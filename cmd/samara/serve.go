@@ -28,8 +28,8 @@ and TFTP. Logs go to the standard error.`,
   samara serve --interface eth1 --log-level debug`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if g.server != "" {
-				return usagef("serve: --server names another controller; this one listens where samara init said")
+			if !g.local() {
+				return usagef("serve: --server names another controller; this one listens where samara init or join said")
 			}
 			var level slog.Level
 			if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
@@ -52,7 +52,7 @@ and TFTP. Logs go to the standard error.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.dir, "dir", defaultDir, "`directory` that samara init made")
+	f.StringVar(&o.dir, "dir", defaultDir, "`directory` that samara init, join or restore made")
 	f.StringSliceVar(&o.interfaces, "interface", nil, "network `port` to answer boots on (repeatable; those of the cluster's networks if none is named)")
 	f.StringVar(&o.loaderDir, "loader-dir", "", "`directory` with iPXE's binaries (where the distribution's package puts them if empty)")
 	f.StringVar(&o.logLevel, "log-level", "info", "least `level` to log: debug, info, warn, error")

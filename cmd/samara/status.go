@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -32,13 +33,38 @@ that all is well: -o json has the problems for programs.`,
 				if err != nil {
 					return err
 				}
-				return g.print(c.OutOrStdout(), view{data: s, text: func(w io.Writer) error { return writeStatus(w, s) }})
+				return g.print(c.OutOrStdout(), view{data: s, text: func(w io.Writer) error { return writeStatus(w, s, time.Now()) }})
 			})
 		},
 	}
 }
 
-func writeStatus(w io.Writer, s api.Status) error {
+// writeStatus prints how the cluster is, its controllers if there are several, and what is wrong.
+func writeStatus(w io.Writer, s api.Status, now time.Time) error {
+	t := statusTable(s)
+	if err := t.write(w); err != nil {
+		return err
+	}
+	if len(s.Controllers) > 1 {
+		if _, err := io.WriteString(w, "\n"); err != nil {
+			return err
+		}
+		t := controllerTable(s.Controllers, now)
+		if err := t.write(w); err != nil {
+			return err
+		}
+	}
+	if len(s.Problems) == 0 {
+		_, err := io.WriteString(w, "\nall is well\n")
+		return err
+	}
+	if _, err := io.WriteString(w, "\n"); err != nil {
+		return err
+	}
+	return writeProblems(w, s.Problems)
+}
+
+func statusTable(s api.Status) table {
 	leader := s.Leader + " leads"
 	switch {
 	case s.Leader == "":
@@ -54,21 +80,31 @@ func writeStatus(w io.Writer, s api.Status) error {
 	t.add("cluster", orDash(s.Cluster))
 	t.add("controller", fmt.Sprintf("%s, %s, samara %s, up %s", s.ID, leader, s.Version, span(s.Uptime)))
 	t.add("revision", fmt.Sprintf("%d, %s", s.Revision, quorum))
+	if len(s.Controllers) > 0 {
+		t.add("quorum", ballotOf(s.Controllers).String())
+	}
+	if s.HA != "" {
+		t.add("remark", s.HA)
+	}
+	if mixed := versions(s.Controllers); mixed != "" {
+		t.add("versions", mixed)
+	}
 	t.add("nodes", nodeCounts(s.Nodes))
 	t.add("images", fmt.Sprintf("%s, %d blobs, %s; %s of %s free", count(s.Images, "version"), s.Blobs.Count, size(s.Blobs.Bytes), size(s.Disk.Free), size(s.Disk.Size)))
+	if len(s.Controllers) > 1 {
+		t.add("replicas", replication(s.Controllers))
+	}
 	t.add("boot", fmt.Sprintf("%d DHCP requests, %d answers, %d malformed, %d of unknown machines; %d TFTP files, %d HTTP requests",
 		s.Boot.Requests, s.Boot.Answers, s.Boot.Malformed, s.Boot.Unknown, s.Boot.TFTP, s.Boot.HTTP))
 	t.add("swarm", fmt.Sprintf("%s seeded, %s, %s sent by this controller", count(s.Seeding.Torrents, "blob"), count(s.Seeding.Peers, "peer"), size(s.Seeding.OriginBytes)))
 	t.add("mesh", count(s.Members, "member")+" alive")
-	if err := t.write(w); err != nil {
-		return err
-	}
+	return t
+}
+
+// writeProblems prints each problem and, below it, what to do.
+func writeProblems(w io.Writer, all []api.Problem) error {
 	var b strings.Builder
-	b.WriteByte('\n')
-	if len(s.Problems) == 0 {
-		b.WriteString("all is well\n")
-	}
-	for _, p := range s.Problems {
+	for _, p := range all {
 		fmt.Fprintf(&b, "problem: %s\n", printable(p.What))
 		if p.Cure != "" {
 			fmt.Fprintf(&b, "   cure: %s\n", printable(p.Cure))

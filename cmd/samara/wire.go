@@ -19,6 +19,9 @@ func installed() program {
 		version:   version,
 		socket:    defaultSocket,
 		init:      controller.Init,
+		join:      controller.Join,
+		restore:   controller.Restore,
+		recover:   controller.Recover,
 		serve:     controller.Serve,
 		agent:     embeddedAgent,
 		hostname:  os.Hostname,
@@ -28,6 +31,7 @@ func installed() program {
 			return ok && term.IsTerminal(int(f.Fd()))
 		},
 	}
+	p.joinToken = os.Getenv("SAMARA_JOIN_TOKEN")
 	if s := os.Getenv("SAMARA_SOCKET"); s != "" {
 		p.socket = s
 	}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/api"
+)
+
+// watchAgain is how long to wait before a lost watch is taken up again.
+const watchAgain = time.Second
+
+func newWatch(g *global) *cobra.Command {
+	var after uint64
+	c := &cobra.Command{
+		Use:   "watch",
+		Short: "Print changes as they are made",
+		Long: `Print changes as they are made: the revision, and what it added, set or deleted, a line for each kind
+of difference. With --after, the changes since that revision come first; controllers remember the
+last few thousand. When a controller is lost, the watch goes on from where it was, with any that
+answers. With -o json each change is one line of JSON.`,
+		Example: `  samara watch
+  samara watch --after 1200 -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if g.output != "table" && g.output != "json" {
+				return usagef("--output %q: a watch has table or json", g.output)
+			}
+			w := watcher{g: g, out: c.OutOrStdout(), said: c.ErrOrStderr(), after: fleet.Revision(after)}
+			return w.run(c.Context())
+		},
+	}
+	c.Flags().Uint64Var(&after, "after", 0, "begin with what came after this `revision` (0: with what comes from now on)")
+	return c
+}
+
+// A watcher prints changes and goes on after the loss of a controller.
+type watcher struct {
+	g         *global
+	out, said io.Writer
+	after     fleet.Revision // the last that was printed, or that was asked for
+	met       bool           // a controller has answered
+	lost      bool           // since the last line
+}
+
+// run prints until ctx ends, or until what comes next is not remembered.
+func (w *watcher) run(ctx context.Context) error {
+	for {
+		err := w.once(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, api.ErrTooOld):
+			return fmt.Errorf("%w; look at everything with samara node list and the like, then watch without --after", err)
+		case !w.met, !passing(err):
+			return err
+		}
+		if !w.lost {
+			w.lost = true
+			if _, err := fmt.Fprintf(w.said, "samara: the watch was interrupted after revision %d: %s; trying again\n", w.after, printable(err.Error())); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-time.After(watchAgain):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// passing reports whether an error is one that another attempt may mend.
+func passing(err error) bool {
+	return errors.Is(err, api.ErrNoAnswer) || errors.Is(err, api.ErrUnavailable) || errors.Is(err, api.ErrNotLeader)
+}
+
+// once watches with one connection.
+func (w *watcher) once(ctx context.Context) error {
+	client, err := w.g.connect()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if !w.met {
+		s, err := client.Status(ctx)
+		if err != nil {
+			return w.g.cured(err)
+		}
+		if w.after == 0 {
+			w.after = s.Revision
+		}
+		w.met = true
+	}
+	return client.Watch(ctx, api.WatchOptions{After: w.after}, w.line)
+}
+
+// line prints one change.
+func (w *watcher) line(l api.WatchLine) error {
+	w.lost, w.after = false, l.Revision
+	if len(l.Changed) == 0 {
+		return nil // a sign of life
+	}
+	if w.g.output == "json" {
+		b, err := json.Marshal(l)
+		if err != nil {
+			return fmt.Errorf("encode json: %w", err)
+		}
+		_, err = w.out.Write(append(b, '\n'))
+		return err
+	}
+	for _, text := range changeLines(l.Changed, false) {
+		if _, err := fmt.Fprintf(w.out, "%d  %s\n", l.Revision, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
