@@ -6,6 +6,8 @@ import "sync/atomic"
 type Counters struct {
 	Requests       uint64 `json:"requests"`              // datagrams on both DHCP ports
 	Answers        uint64 `json:"answers"`               // DHCP replies sent
+	StoodIn        uint64 `json:"stood_in"`              // of these, sent because no controller before this one seemed to
+	StoodDown      uint64 `json:"stood_down"`            // replies not sent because another controller's was taken
 	Malformed      uint64 `json:"malformed"`             // dropped: no DHCP request of an Ethernet machine
 	Unknown        uint64 `json:"unknown"`               // dropped: no node has the MAC
 	Declined       uint64 `json:"declined"`              // dropped: a node that cannot be served; the log says why
@@ -21,15 +23,16 @@ type Counters struct {
 }
 
 type counters struct {
-	requests, answers, malformed, unknown, declined, duplicates, limited, dropped, sendErrors atomic.Uint64
-	tftp, tftpFailed, http, httpFailed, advertisements                                        atomic.Uint64
+	requests, answers, stoodIn, stoodDown, malformed, unknown, declined, duplicates, limited, dropped, sendErrors atomic.Uint64
+	tftp, tftpFailed, http, httpFailed, advertisements                                                            atomic.Uint64
 }
 
 // Counters returns the counts. It may be called from any goroutine.
 func (s *Server) Counters() Counters {
 	c := &s.counters
 	return Counters{
-		Requests: c.requests.Load(), Answers: c.answers.Load(), Malformed: c.malformed.Load(), Unknown: c.unknown.Load(),
+		Requests: c.requests.Load(), Answers: c.answers.Load(),
+		StoodIn: c.stoodIn.Load(), StoodDown: c.stoodDown.Load(), Malformed: c.malformed.Load(), Unknown: c.unknown.Load(),
 		Declined: c.declined.Load(), Duplicates: c.duplicates.Load(), Limited: c.limited.Load(), Dropped: c.dropped.Load(),
 		SendErrors: c.sendErrors.Load(), TFTP: c.tftp.Load(), TFTPFailed: c.tftpFailed.Load(),
 		HTTP: c.http.Load(), HTTPFailed: c.httpFailed.Load(), Advertisements: c.advertisements.Load(),

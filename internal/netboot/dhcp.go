@@ -25,13 +25,19 @@ const (
 	maxReadErrors = 100  // one after the other
 )
 
+// An arrival is how a request came.
+type arrival struct {
+	listener *listener
+	from     netip.AddrPort
+	link     int  // index of the interface it came in by
+	direct   bool // to an address of this machine, not to all
+}
+
 // A datagram is a request as it arrived.
 type datagram struct {
-	listener *listener
-	bytes    [maxDatagram]byte
-	n        int
-	from     netip.AddrPort
-	link     int // index of the interface it came in by
+	arrival
+	bytes [maxDatagram]byte
+	n     int
 }
 
 // runDHCP answers on ports 67 and 4011 until ctx ends.
@@ -60,7 +66,13 @@ func (s *Server) runDHCP(ctx context.Context) error {
 			return err
 		})
 	}
+	waiting, cancel := context.WithCancel(ctx)
+	workers.Go(func() error {
+		s.standIns.run(waiting, s.standIn)
+		return nil
+	})
 	err := readers.Wait()
+	cancel()
 	close(s.queue)
 	_ = workers.Wait()
 	if ctx.Err() != nil {
@@ -84,9 +96,9 @@ func (s *Server) receive(ctx context.Context, l *listener, pool *sync.Pool) erro
 		}
 		failed = 0
 		s.counters.requests.Add(1)
-		d.listener, d.n, d.link = l, n, 0
+		d.n, d.arrival = n, arrival{listener: l}
 		if control != nil {
-			d.link = control.IfIndex
+			d.link, d.direct = control.IfIndex, !control.Dst.Equal(net.IPv4bcast)
 		}
 		d.from = from.(*net.UDPAddr).AddrPort()
 		d.from = netip.AddrPortFrom(d.from.Addr().Unmap(), d.from.Port())
@@ -124,6 +136,8 @@ func (s *Server) handle(d *datagram) {
 		return
 	}
 	now, state, mark := time.Now(), s.cfg.State(), imprintOf(req, d.listener.proxy)
+	dropped, waits := s.standIns.heard(client.MAC, mark)
+	s.counters.stoodDown.Add(uint64(dropped))
 	_, isNode := state.NodeByMAC(client.MAC)
 	switch s.gate.admit(client.MAC, mark, isNode, now) {
 	case duplicate:
@@ -133,26 +147,55 @@ func (s *Server) handle(d *datagram) {
 		s.counters.limited.Add(1)
 		return
 	}
+	if waits {
+		s.counters.duplicates.Add(1)
+		return
+	}
 	reply, decision := dhcp.Answer(req, dhcp.Context{
 		State: state, Server: s.cfg.Self.Address, BootPort: s.cfg.Self.Ports.Boot, Loaders: s.loaders.offer,
 		Proxy: d.listener.proxy, Source: d.from, Links: link.prefixes,
 	})
-	s.account(decision, link.name, now)
 	if reply.Packet == nil {
+		s.account(decision, link.name, now)
+		if decision.Verdict == dhcp.Unknown && client.Boots() {
+			s.claim(state, client.MAC, decision.Networks, now)
+		}
 		return
 	}
-	if decision.Reason == "" { // before the client can go on to the next phase
-		s.expect(decision, d.link)
+	s.answerInTurn(d.arrival, mark, reply, decision, now)
+}
+
+// answerInTurn answers at once, or holds the answer back in case no controller before this one answers.
+func (s *Server) answerInTurn(at arrival, mark imprint, reply dhcp.Reply, d dhcp.Decision, now time.Time) {
+	switch wait, ok := s.patience(d, mark, at, now); {
+	case !ok:
+		s.cfg.Logger.Debug("DHCP", "node", d.Node, "mac", d.Client.MAC, "reason", "takes the offer of "+d.Taken.String())
+	case wait == 0:
+		s.settle(at, mark, reply, d, now)
+	default:
+		held := &heldReply{due: now.Add(wait), mark: mark, at: at, reply: reply, decision: d}
+		if !s.standIns.hold(d.Client.MAC, held) {
+			s.counters.dropped.Add(1)
+		}
 	}
-	if err := s.deliver(d, reply); err != nil {
+}
+
+// settle sends an answer, and accounts for it.
+func (s *Server) settle(at arrival, mark imprint, reply dhcp.Reply, d dhcp.Decision, now time.Time) {
+	link := s.links.get(at.link)
+	s.account(d, link.name, now)
+	if d.Reason == "" { // before the client can go on to the next phase
+		s.expect(d, at.link)
+	}
+	if err := s.deliver(at, reply); err != nil {
 		s.counters.sendErrors.Add(1)
 		if s.hush.says("send "+link.name+reply.To.String(), now) {
-			s.cfg.Logger.Warn("DHCP reply could not be sent", "node", decision.Node, "mac", decision.Client.MAC, "interface", link.name, "to", reply.To, "err", err)
+			s.cfg.Logger.Warn("DHCP reply could not be sent", "node", d.Node, "mac", d.Client.MAC, "interface", link.name, "to", reply.To, "err", err)
 		}
 		return
 	}
 	s.counters.answers.Add(1)
-	s.gate.answer(client.MAC, mark, now)
+	s.gate.answer(d.Client.MAC, mark, now)
 }
 
 // expect makes ready for what a client asks next. What it sends by multicast is heard here only if its request was.
@@ -189,7 +232,7 @@ func (s *Server) account(d dhcp.Decision, link string, now time.Time) {
 }
 
 // send delivers a reply on its way, from the address that it names as its server's.
-func (s *Server) send(d *datagram, r dhcp.Reply) error {
+func (s *Server) send(d arrival, r dhcp.Reply) error {
 	b := r.Packet.ToBytes()
 	source := s.cfg.Self.Address.As4()
 	control := &ipv4.ControlMessage{Src: source[:]}

@@ -41,12 +41,24 @@ func blobOf(b byte, data []byte) fleet.Blob {
 
 func testState(t testing.TB, controllers int) fleet.State {
 	t.Helper()
+	return stateOf(t, controllersAt([4]byte{10, 1, 0, 1}, controllers))
+}
+
+// controllersAt returns c1 at that address, c2 at the next and so on.
+func controllersAt(first [4]byte, n int) []fleet.Controller {
+	var all []fleet.Controller
+	for i := range n {
+		all = append(all, fleet.Controller{ID: fmt.Sprintf("c%d", i+1), Address: netip.AddrFrom4(first), Ports: fleet.DefaultPorts})
+		first[3]++
+	}
+	return all
+}
+
+func stateOf(t testing.TB, controllers []fleet.Controller) fleet.State {
+	t.Helper()
 	key := fleet.Secret(bytes.Repeat([]byte{7}, 32))
-	cluster := fleet.Cluster{Name: "test", ID: "id", CA: []byte("ca"), CAKey: key, MeshKey: key, TokenKey: key, IDKey: key}
-	for i := range controllers {
-		cluster.Controllers = append(cluster.Controllers, fleet.Controller{
-			ID: fmt.Sprintf("c%d", i+1), Address: netip.AddrFrom4([4]byte{10, 1, 0, byte(i + 1)}), Ports: fleet.DefaultPorts,
-		})
+	cluster := fleet.Cluster{
+		Name: "test", ID: "id", CA: []byte("ca"), CAKey: key, MeshKey: key, TokenKey: key, IDKey: key, Controllers: controllers,
 	}
 	node := func(name string, mac fleet.MAC, ip, image string) fleet.Node {
 		return fleet.Node{

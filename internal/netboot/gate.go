@@ -15,7 +15,9 @@ const (
 	gateBurst     = 16  // requests of one machine at once
 	gateRate      = 4.0 // requests of one machine per second, in the long run
 	gateDuplicate = time.Second
-	gateSize      = 65536 // machines
+	gateSize      = 65536                  // machines
+	gateAgain     = 200 * time.Millisecond // between two tries of a client: iPXE's first are 250 ms apart
+	gateForget    = time.Minute            // between two exchanges of a client that uses one transaction id twice
 )
 
 // A gate holds back what a machine should not be answered: copies of a request that was answered, and more requests
@@ -30,6 +32,8 @@ type passage struct {
 	at       time.Time // when tokens was right
 	answered imprint
 	then     time.Time // when it was answered
+	left     imprint   // a request that was left to the controller it named
+	since    time.Time // when it came first
 }
 
 // An imprint tells a copy of a request from another try: each try of a client counts more seconds, or comes after
@@ -94,6 +98,21 @@ func (g *gate) answer(m fleet.MAC, i imprint, now time.Time) {
 	if p, ok := g.machines[m]; ok {
 		p.answered, p.then = i, now
 	}
+}
+
+// again reports whether m sent that request, but for its seconds, before: at least gateAgain ago, so that it is no copy.
+func (g *gate) again(m fleet.MAC, i imprint, now time.Time) bool {
+	i.secs = 0
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p, ok := g.machines[m]
+	if !ok {
+		return false
+	}
+	if p.left != i || now.Sub(p.since) > gateForget {
+		p.left, p.since = i, now
+	}
+	return now.Sub(p.since) >= gateAgain
 }
 
 // sweep forgets the machines that would start afresh anyway, and reports whether that made room.

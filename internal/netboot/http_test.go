@@ -44,6 +44,18 @@ func do(t *testing.T, method, url string, header ...string) (*http.Response, str
 
 func TestScriptRoute(t *testing.T) {
 	three := testState(t, 3)
+	ofThree := func(live ...int) func(*Config) {
+		return func(c *Config) {
+			c.State = func() fleet.State { return three }
+			all := controllersAt([4]byte{10, 1, 0, 1}, 3)
+			c.Live = func() (cs []fleet.Controller) {
+				for _, i := range live {
+					cs = append(cs, all[i-1])
+				}
+				return cs
+			}
+		}
+	}
 	broken := errors.New("blob 040000000000: /var/lib/x is corrupt at byte 4096")
 	without := func(b byte, err error) func(fleet.Digest) (Blob, error) {
 		return func(d fleet.Digest) (Blob, error) {
@@ -61,15 +73,17 @@ func TestScriptRoute(t *testing.T) {
 		not    []string
 		saw    string
 	}{
-		"node":                  {nil, nodeMAC.String(), []string{"#!ipxe\n", "image debian:1", "samara.boot=" + testToken, "samara.ctl=127.0.0.1:7600 "}, nil, `52:54:00:00:00:01 "boot-1" script debian:1`},
-		"node, with hyphens":    {nil, "52-54-00-00-00-01", []string{"samara.boot=" + testToken}, nil, `52:54:00:00:00:01 "boot-1" script debian:1`},
-		"fallback controllers":  {func(c *Config) { c.State = func() fleet.State { return three } }, nodeMAC.String(), []string{"samara.ctl=127.0.0.1:7600,10.1.0.2:7600,10.1.0.3:7600 ", "|| kernel --name vmlinuz http://10.1.0.2:7601/"}, []string{"10.1.0.1:"}, `52:54:00:00:00:01 "boot-1" script debian:1`},
-		"node without an image": {nil, bareMAC.String(), []string{"#!ipxe\n", "node n2: image not found: it has none", "goto retry"}, []string{"samara.boot"}, ""},
-		"unknown machine":       {nil, alienMAC.String(), []string{"#!ipxe\n", "52:54:00:00:00:63 is the MAC address of no node of cluster test", "samara node add"}, []string{"samara.boot"}, "unknown 52:54:00:00:00:63 from http 127.0.0.1"},
-		"blob is not here":      {func(c *Config) { c.Blob = without(4, fs.ErrNotExist) }, nodeMAC.String(), []string{missing, "goto retry"}, []string{"samara.boot"}, ""},
-		"blob is corrupt":       {func(c *Config) { c.Blob = without(4, broken) }, nodeMAC.String(), []string{"is corrupt at byte 4096", "goto retry"}, []string{"samara.boot"}, ""},
-		"blob may be elsewhere": {func(c *Config) { c.State, c.Blob = func() fleet.State { return three }, without(4, fs.ErrNotExist) }, nodeMAC.String(), []string{"\nkernel --name vmlinuz http://10.1.0.2:7601/", "|| kernel --name vmlinuz http://127.0.0.1:"}, nil, `52:54:00:00:00:01 "boot-1" script debian:1`},
-		"no token to be had":    {func(c *Config) { c.Token = func(fleet.BootPlan) (string, string, error) { return "", "", broken } }, nodeMAC.String(), []string{"node n1: blob 040000000000: /var/lib/x", "goto retry"}, []string{"samara.boot"}, ""},
+		"node":                   {nil, nodeMAC.String(), []string{"#!ipxe\n", "image debian:1", "samara.boot=" + testToken, "samara.ctl=127.0.0.1:7600 "}, nil, `52:54:00:00:00:01 "boot-1" script debian:1`},
+		"node, with hyphens":     {nil, "52-54-00-00-00-01", []string{"samara.boot=" + testToken}, nil, `52:54:00:00:00:01 "boot-1" script debian:1`},
+		"fallback controllers":   {ofThree(1, 2, 3), nodeMAC.String(), []string{"samara.ctl=127.0.0.1:7600,10.1.0.3:7600,10.1.0.2:7600 ", "|| kernel --timeout 10000 --name vmlinuz http://10.1.0.2:7601/"}, []string{"10.1.0.1:"}, `52:54:00:00:00:01 "boot-1" script debian:1`},
+		"one controller is dead": {ofThree(1, 2), nodeMAC.String(), []string{"samara.ctl=127.0.0.1:7600,10.1.0.2:7600,10.1.0.3:7600 ", "|| kernel --timeout 10000 --name vmlinuz http://10.1.0.2:7601/"}, []string{"10.1.0.3:7601"}, `52:54:00:00:00:01 "boot-1" script debian:1`},
+		"alone, it seems":        {ofThree(), nodeMAC.String(), []string{"samara.ctl=127.0.0.1:7600,10.1.0.3:7600,10.1.0.2:7600 ", "|| kernel --timeout 10000 --name vmlinuz http://10.1.0.2:7601/"}, nil, `52:54:00:00:00:01 "boot-1" script debian:1`},
+		"node without an image":  {nil, bareMAC.String(), []string{"#!ipxe\n", "node n2: image not found: it has none", "goto retry"}, []string{"samara.boot"}, ""},
+		"unknown machine":        {nil, alienMAC.String(), []string{"#!ipxe\n", "52:54:00:00:00:63 is the MAC address of no node of cluster test", "samara node add"}, []string{"samara.boot"}, "unknown 52:54:00:00:00:63 from http 127.0.0.1"},
+		"blob is not here":       {func(c *Config) { c.Blob = without(4, fs.ErrNotExist) }, nodeMAC.String(), []string{missing, "goto retry"}, []string{"samara.boot"}, ""},
+		"blob is corrupt":        {func(c *Config) { c.Blob = without(4, broken) }, nodeMAC.String(), []string{"is corrupt at byte 4096", "goto retry"}, []string{"samara.boot"}, ""},
+		"blob may be elsewhere":  {func(c *Config) { c.State, c.Blob = func() fleet.State { return three }, without(4, fs.ErrNotExist) }, nodeMAC.String(), []string{"\nkernel --timeout 10000 --name vmlinuz http://10.1.0.3:7601/", "|| kernel --timeout 10000 --name vmlinuz http://127.0.0.1:"}, nil, `52:54:00:00:00:01 "boot-1" script debian:1`},
+		"no token to be had":     {func(c *Config) { c.Token = func(fleet.BootPlan) (string, string, error) { return "", "", broken } }, nodeMAC.String(), []string{"node n1: blob 040000000000: /var/lib/x", "goto retry"}, []string{"samara.boot"}, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

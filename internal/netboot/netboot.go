@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -82,8 +81,10 @@ type Server struct {
 	hush       hush
 	blobs      atomic.Pointer[bootBlobs]
 	queue      chan *datagram
+	standIns   *standIns
+	claims     *claims
 	counters   counters
-	deliver    func(*datagram, dhcp.Reply) error
+	deliver    func(arrival, dhcp.Reply) error
 }
 
 // Open loads the network boot programs and binds every port. Its error is one line that says which port or file, and
@@ -108,6 +109,7 @@ func Open(c Config) (*Server, error) {
 	s := &Server{
 		cfg: c, loaders: programs, links: newLinks(time.Now), frames: newFrames(), gate: newGate(),
 		boots: newBoots(c.Observer, time.Now), queue: make(chan *datagram, queueSize),
+		standIns: newStandIns(), claims: newClaims(),
 	}
 	s.deliver = s.send
 	s.tftp = tftp.New(s.resolve, s.transferred)
@@ -187,11 +189,4 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 	}
 	return g.Wait()
-}
-
-// controllers returns those that a machine may fetch from, this one first.
-func (s *Server) controllers(st fleet.State) []fleet.Controller {
-	cluster, _ := st.Cluster()
-	others := slices.DeleteFunc(slices.Clone(cluster.Controllers), func(c fleet.Controller) bool { return c.ID == s.cfg.Self.ID })
-	return slices.Insert(others, 0, s.cfg.Self)
 }

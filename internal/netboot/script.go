@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
@@ -17,7 +18,7 @@ import (
 func (s *Server) resolve(name string) (string, []byte, error) {
 	known, data, err := s.loaders.files.Resolve(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		scripts := tftp.Files{autoexecScript: ipxe.Autoexec(s.controllers(s.cfg.State()))}
+		scripts := tftp.Files{autoexecScript: ipxe.Autoexec(s.controllersFor(fleet.MAC{}, s.cfg.State()).fetch)}
 		if auto, script, autoErr := scripts.Resolve(name); autoErr == nil {
 			return auto, script, nil
 		}
@@ -62,7 +63,7 @@ func (s *Server) serveScript(w http.ResponseWriter, r *http.Request) {
 // script returns what the machine with that MAC is to run, and, if it is its boot, the boot's id and a word on it.
 func (s *Server) script(mac fleet.MAC, from netip.Addr) (script []byte, id, detail string) {
 	state := s.cfg.State()
-	controllers := s.controllers(state)
+	controllers := s.controllersFor(mac, state)
 	plan, err := state.Plan(mac)
 	switch {
 	case errors.Is(err, fleet.ErrUnknown):
@@ -70,29 +71,55 @@ func (s *Server) script(mac fleet.MAC, from netip.Addr) (script []byte, id, deta
 		now := time.Now()
 		s.cfg.Observer.Unknown(fleet.UnknownMachine{MAC: mac, First: now, Last: now, Requests: 1, From: "http " + from.String(), Firmware: "iPXE"})
 		cluster, _ := state.Cluster()
-		return ipxe.Unknown(mac, cluster.Name, controllers), "", ""
+		if s.claim(state, mac, networkAt(state, from), now) {
+			return ipxe.Discovered(mac, cluster.Name, controllers.fetch), "", ""
+		}
+		return ipxe.Unknown(mac, cluster.Name, controllers.fetch), "", ""
 	case err != nil:
-		return s.refuse(mac, err, controllers), "", ""
+		return s.refuse(mac, err, controllers.fetch), "", ""
 	}
 	image := fmt.Sprintf("%s:%d", plan.Image, plan.Version.Number)
 	if blob, err := s.missing(plan.Version); err != nil {
 		err = fmt.Errorf("node %s: image %s: blob %s: %w", plan.Node.Name, image, blob.Short(), err)
-		if len(controllers) == 1 {
-			return s.refuse(mac, err, controllers), "", ""
+		if len(controllers.fetch) == 1 {
+			return s.refuse(mac, err, controllers.fetch), "", ""
 		}
-		controllers = append(controllers[1:], controllers[0]) // the others may hold it
+		controllers.fetch = append(controllers.fetch[1:], controllers.fetch[0]) // the others may hold it
 		s.complain(err)
 	}
 	id, token, err := s.cfg.Token(plan)
 	if err != nil {
-		return s.refuse(mac, fmt.Errorf("node %s: %w", plan.Node.Name, err), controllers), "", ""
+		return s.refuse(mac, fmt.Errorf("node %s: %w", plan.Node.Name, err), controllers.fetch), "", ""
 	}
-	script, err = ipxe.Boot{Plan: plan, Controllers: controllers, Pin: s.cfg.Pin, Token: token}.Script()
+	script, err = ipxe.Boot{Plan: plan, Controllers: controllers.fetch, Control: controllers.ask, Pin: s.cfg.Pin, Token: token}.Script()
 	if err != nil {
-		return s.refuse(mac, err, controllers), "", ""
+		return s.refuse(mac, err, controllers.fetch), "", ""
 	}
 	s.boots.script(mac, id, from)
 	return script, id, image
+}
+
+// servers are the controllers for one machine, this one first.
+type servers struct {
+	fetch []fleet.Controller // to fetch from: those that are alive
+	ask   []fleet.Controller // for its agent to ask: the others too, last
+}
+
+// controllersFor returns the controllers for m. Machines differ in which they try second, so that those of a dead
+// controller spread over the others. Where nobody but this one seems to live the others are tried too: they cost a
+// machine seconds, and a wrong suspicion would cost it the boot.
+func (s *Server) controllersFor(m fleet.MAC, st fleet.State) servers {
+	alive := []fleet.Controller{s.cfg.Self}
+	alive = append(alive, slices.DeleteFunc(fleet.Order(m, s.live()), s.isSelf)...)
+	cluster, _ := st.Cluster()
+	rest := slices.DeleteFunc(fleet.Order(m, cluster.Controllers), func(c fleet.Controller) bool {
+		return slices.ContainsFunc(alive, func(a fleet.Controller) bool { return a.ID == c.ID })
+	})
+	all := slices.Concat(alive, rest)
+	if len(alive) < 2 {
+		alive = all
+	}
+	return servers{fetch: slices.Clone(alive), ask: all}
 }
 
 // refuse tells the machine, and the log, why a node cannot boot for now.

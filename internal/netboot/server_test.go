@@ -157,7 +157,7 @@ func TestBrokenHandlerDoesNotStopTheServer(t *testing.T) {
 	c := testConfig(t, newWitness())
 	s := open(t, c)
 	deliver := s.deliver
-	s.deliver = func(d *datagram, r dhcp.Reply) error {
+	s.deliver = func(d arrival, r dhcp.Reply) error {
 		if r.MAC == bareMAC {
 			panic("as if by a bug")
 		}
@@ -202,9 +202,9 @@ func TestOnlyTheChosenInterfacesAreHeeded(t *testing.T) {
 	c := testConfig(t, newWitness())
 	c.Interfaces = []string{"lo"}
 	s := open(t, c)
-	s.deliver = func(*datagram, dhcp.Reply) error { return nil }
+	s.deliver = func(arrival, dhcp.Reply) error { return nil }
 	for i, link := range []int{lo.Index, lo.Index + 1<<20} {
-		d := &datagram{listener: s.dhcp, from: netip.MustParseAddrPort("127.0.0.1:68"), link: link}
+		d := &datagram{arrival: arrival{listener: s.dhcp, from: netip.MustParseAddrPort("127.0.0.1:68"), link: link}}
 		d.n = copy(d.bytes[:], relayed(dhcpv4.MessageTypeDiscover, nodeMAC, uint16(i)).ToBytes())
 		s.handle(d)
 	}
@@ -378,7 +378,7 @@ func FuzzHandle(f *testing.F) {
 	s := open(f, testConfig(f, newWitness()))
 	state := s.cfg.State()
 	var replies int
-	s.deliver = func(_ *datagram, r dhcp.Reply) error {
+	s.deliver = func(_ arrival, r dhcp.Reply) error {
 		replies++
 		if _, known := state.NodeByMAC(r.MAC); !known {
 			f.Errorf("%s was answered", r.MAC)
@@ -386,7 +386,7 @@ func FuzzHandle(f *testing.F) {
 		return nil
 	}
 	f.Fuzz(func(t *testing.T, b []byte, proxy bool) {
-		d := &datagram{listener: s.dhcp, from: netip.MustParseAddrPort("10.1.0.50:68"), link: 1}
+		d := &datagram{arrival: arrival{listener: s.dhcp, from: netip.MustParseAddrPort("10.1.0.50:68"), link: 1}}
 		if proxy {
 			d.listener = s.proxy
 		}

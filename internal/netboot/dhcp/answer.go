@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -60,6 +61,11 @@ type Decision struct {
 	Relay   netip.Addr
 	Node    string // "" if no node has the MAC
 	Boot    string // the file or URL that the client was given, "" if none
+	// Taken is the server whose offer the client takes, if it names a controller: this one, or another, in whose name
+	// the reply then is. Such a reply is only to be sent if the other gives none.
+	Taken netip.Addr
+	// Networks are those that an Unknown client may be on, by name.
+	Networks []string
 }
 
 // Unknown returns the record of a machine that no node claims, seen by the interface or relay named from.
@@ -80,12 +86,13 @@ type exchange struct {
 	node    fleet.Node
 	address netip.Addr // the node's
 	network fleet.Network
+	stead   netip.Addr // the controller in whose name to answer; invalid for this one
 }
 
 // Answer decides what the sender of req is told. Without a reply its Packet is nil.
 //
 // Nodes get what is reserved for them, whether or not they have an image: the boot script says what is missing.
-// A machine that no node claims gets nothing.
+// A machine that no node claims gets nothing. Every controller answers alike, but for itself as the server to boot from.
 func Answer(req *dhcpv4.DHCPv4, ctx Context) (Reply, Decision) {
 	client, err := ParseClient(req)
 	if err != nil {
@@ -107,7 +114,8 @@ func Answer(req *dhcpv4.DHCPv4, ctx Context) (Reply, Decision) {
 	node, iface, network, err := ctx.State.Reservation(client.MAC)
 	switch {
 	case errors.Is(err, fleet.ErrUnknown):
-		d.Verdict, d.Reason = x.unknown(), err.Error()
+		d.Verdict, d.Networks = x.unknown()
+		d.Reason = err.Error()
 		return Reply{}, d
 	case err != nil:
 		d.Verdict, d.Reason = Decline, err.Error()
@@ -117,14 +125,16 @@ func Answer(req *dhcpv4.DHCPv4, ctx Context) (Reply, Decision) {
 	return x.decide(d)
 }
 
-// unknown decides whether a machine without a reservation is worth listing. Where Samara gives addresses, whoever asks
-// is: it will get none. Where another server does, only those that want to boot are. Where DHCP is off, nobody is.
-func (x exchange) unknown() Verdict {
+// unknown decides whether a machine without a reservation is worth listing, and which networks it may be on. Where
+// Samara gives addresses, whoever asks is: it will get none. Where another server does, only those that want to boot are.
+// Where DHCP is off, nobody is.
+func (x exchange) unknown() (Verdict, []string) {
 	links := x.Links
 	if x.relay.link.IsValid() {
 		links = []netip.Prefix{netip.PrefixFrom(x.relay.link, 32)}
 	}
 	known := false
+	var on []string
 	for _, link := range links {
 		network, ok := x.State.NetworkOf(link.Addr())
 		if !ok {
@@ -132,13 +142,13 @@ func (x exchange) unknown() Verdict {
 		}
 		known = true
 		if network.DHCP == fleet.DHCPFull || (network.DHCP == fleet.DHCPProxy && x.client.Boots()) {
-			return Unknown
+			on = append(on, network.Name)
 		}
 	}
-	if !known && x.client.Boots() {
-		return Unknown
+	if len(on) > 0 || !known && x.client.Boots() {
+		return Unknown, on
 	}
-	return Ignore
+	return Ignore, nil
 }
 
 // decide answers a node.
@@ -189,9 +199,12 @@ func (x exchange) decideFull(d Decision) (Reply, Decision) {
 	}
 	// RFC 2131, 4.3.2. With a server identifier the client is SELECTING; with a requested address it is in INIT-REBOOT,
 	// with its own address it renews or rebinds. An identifier of another server is a refusal of our offer.
-	if server := addrOf(x.req.ServerIdentifier()); server.IsValid() && server != x.Server && server != x.relay.server {
-		d.Reason = fmt.Sprintf("takes the offer of %s", server)
-		return Reply{}, d
+	if server := addrOf(x.req.ServerIdentifier()); server.IsValid() && server != x.relay.server {
+		if server != x.Server && !x.isController(server) {
+			d.Reason = fmt.Sprintf("takes the offer of %s", server)
+			return Reply{}, d
+		}
+		d.Taken, x.stead = server, server
 	}
 	wanted := addrOf(x.req.RequestedIPAddress())
 	if !wanted.IsValid() {
@@ -210,6 +223,12 @@ func (x exchange) decideFull(d Decision) (Reply, Decision) {
 	}
 	d.Verdict = Answered
 	return x.lease(dhcpv4.MessageTypeAck, d.Boot), d
+}
+
+// isController reports whether a is the address of a controller.
+func (x exchange) isController(a netip.Addr) bool {
+	cluster, _ := x.State.Cluster()
+	return slices.ContainsFunc(cluster.Controllers, func(c fleet.Controller) bool { return c.Address == a })
 }
 
 // decideProxy adds boot options to what another server answers (PXE 2.1, 2.2.3): an offer without an address on port

@@ -43,7 +43,7 @@ func testState(t testing.TB) fleet.State {
 		fleet.InitCluster{
 			Cluster: fleet.Cluster{
 				Name: "test", ID: "id", CA: []byte("ca"), CAKey: key, MeshKey: key, TokenKey: key, IDKey: key,
-				Controllers: []fleet.Controller{{ID: "c1", Address: server, Ports: fleet.DefaultPorts}},
+				Controllers: []fleet.Controller{{ID: "c1", Address: server, Ports: fleet.DefaultPorts}, {ID: "c2", Address: addr("10.1.0.5"), Ports: fleet.DefaultPorts}},
 			},
 			Networks: []fleet.Network{full, network("lab", "10.2.0.0/24", fleet.DHCPProxy), network("office", "10.3.0.0/24", fleet.DHCPOff)},
 		},
@@ -124,6 +124,48 @@ func describe(r Reply, d Decision) string {
 	return fmt.Sprintf("%s yiaddr=%s boot=%s %s %s", r.Packet.MessageType(), r.Packet.YourIPAddr, d.Boot, way, r.To)
 }
 
+func TestAnswerInTheNameOfAnotherController(t *testing.T) {
+	for name, c := range map[string]struct {
+		changes      []change
+		taken, named string
+	}{
+		"our offer":               {[]change{ip(54, "10.1.0.1"), ip(50, "10.1.0.11")}, "10.1.0.1", "10.1.0.1"},
+		"another's offer":         {[]change{ip(54, "10.1.0.5"), ip(50, "10.1.0.11")}, "10.1.0.5", "10.1.0.5"},
+		"another's wrong address": {[]change{ip(54, "10.1.0.5"), ip(50, "10.1.0.12")}, "10.1.0.5", "10.1.0.5"},
+		"nobody's offer":          {[]change{ip(50, "10.1.0.11")}, "invalid IP", "10.1.0.1"},
+		"the relay's offer":       {[]change{giaddr("10.1.3.254"), option(82, 11, 4, 10, 1, 3, 254), ip(54, "10.1.3.254"), ip(50, "10.1.0.11")}, "invalid IP", "10.1.3.254"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, d := Answer(request(dhcpv4.MessageTypeRequest, knownMAC, append(c.changes, pxe(0))...), testContext(t))
+			if d.Taken.String() != c.taken || r.Packet.ServerIdentifier().String() != c.named {
+				t.Errorf("takes %s, answered by %s; want %s and %s", d.Taken, r.Packet.ServerIdentifier(), c.taken, c.named)
+			}
+			if r.Packet.MessageType() == dhcpv4.MessageTypeAck && r.Packet.ServerIPAddr.String() != "10.1.0.1" {
+				t.Errorf("boots from %s, want the controller that answers", r.Packet.ServerIPAddr)
+			}
+		})
+	}
+}
+
+func TestUnknownMachineMayBeOn(t *testing.T) {
+	for name, c := range map[string]struct {
+		changes []change
+		want    string
+	}{
+		"the link's network":      {[]change{pxe(0)}, "[boot]"},
+		"the relay's network":     {[]change{pxe(0), giaddr("10.2.0.254")}, "[lab]"},
+		"nobody's network":        {[]change{pxe(0), giaddr("172.16.0.1")}, "[]"},
+		"a network with DHCP off": {[]change{pxe(0), giaddr("10.3.0.254")}, "[]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, d := Answer(request(dhcpv4.MessageTypeDiscover, alienMAC, c.changes...), testContext(t))
+			if got := fmt.Sprint(d.Networks); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
 func TestAnswerByClient(t *testing.T) {
 	const (
 		discover = dhcpv4.MessageTypeDiscover
@@ -168,6 +210,7 @@ func TestAnswerByClient(t *testing.T) {
 		"request, selecting us":               {ask, knownMAC, []change{pxe(0), ip(54, "10.1.0.1"), ip(50, "10.1.0.11")}, "ACK yiaddr=10.1.0.11 boot=undionly.kpxe" + toN1},
 		"request, selecting another":          {ask, knownMAC, []change{pxe(0), ip(54, "10.1.0.9"), ip(50, "10.1.0.11")}, "ignore"},
 		"request, selecting another's":        {ask, knownMAC, []change{pxe(0), ip(54, "10.1.0.9"), ip(50, "10.1.3.3")}, "ignore"},
+		"request, selecting a controller":     {ask, knownMAC, []change{pxe(0), ip(54, "10.1.0.5"), ip(50, "10.1.0.11")}, "ACK yiaddr=10.1.0.11 boot=undionly.kpxe" + toN1},
 		"request, wrong address from us":      {ask, knownMAC, []change{ip(54, "10.1.0.1"), ip(50, "10.1.0.12")}, "NAK yiaddr=0.0.0.0 boot=" + toAll},
 		"request, init-reboot":                {ask, knownMAC, []change{ip(50, "10.1.0.11")}, "ACK yiaddr=10.1.0.11 boot=" + toN1},
 		"request, init-reboot, wrong":         {ask, knownMAC, []change{ip(50, "192.168.1.5")}, "NAK yiaddr=0.0.0.0 boot=" + toAll},

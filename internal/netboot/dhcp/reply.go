@@ -152,8 +152,12 @@ func everyone() netip.AddrPort {
 // the client identifier (RFC 6842) and the machine's UUID, without which PXE drops the reply (RFC 4578, 2.3).
 func (x exchange) reply(kind dhcpv4.MessageType) *dhcpv4.DHCPv4 {
 	server := x.Server
-	if x.relay.server.IsValid() {
+	switch {
+	case x.relay.server.IsValid():
 		server = x.relay.server
+	case x.stead.IsValid():
+		// iPXE, EDK II and nclient4 drop an acknowledgement by another server than the one whose offer they took.
+		server = x.stead
 	}
 	p := &dhcpv4.DHCPv4{
 		OpCode:        dhcpv4.OpcodeBootReply,

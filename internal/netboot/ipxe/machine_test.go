@@ -2,6 +2,7 @@ package ipxe
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -12,6 +13,7 @@ type machine struct {
 	t        testing.TB
 	settings map[string]string
 	fails    func(url string) bool // whether fetching it fails
+	ancient  bool                  // it knows no --timeout
 
 	fetched []string          // every URL that was asked for
 	images  map[string]string // command line by image name
@@ -124,23 +126,22 @@ func (m *machine) execute(w []string) (target string, ok bool) {
 	case "goto":
 		return w[1], true
 	case "kernel", "initrd":
-		if w[1] != "--name" || len(w) != 4 {
-			m.t.Fatalf("bad command %q", w)
-		}
-		if !m.fetch(w[3]) {
+		name, url, ok := m.options(w)
+		if !ok || name == "" || !m.fetch(url) {
 			return "", false
 		}
-		m.images[w[2]] = ""
+		m.images[name] = ""
 	case "imgargs":
 		if _, found := m.images[w[1]]; !found {
 			return "", false
 		}
 		m.images[w[1]] = strings.Join(w[2:], " ")
 	case "chain":
-		if !m.fetch(w[2]) {
+		_, url, ok := m.options(w)
+		if !ok || !m.fetch(url) {
 			return "", false
 		}
-		m.outcome = "chain " + w[2]
+		m.outcome = "chain " + url
 	case "boot":
 		if m.fails("boot") {
 			return "", false
@@ -152,4 +153,31 @@ func (m *machine) execute(w []string) (target string, ok bool) {
 		m.t.Fatalf("iPXE has no command %q", w[0])
 	}
 	return "", true
+}
+
+// options reads those of a command that fetches. ok is false if there is one that this iPXE does not know.
+func (m *machine) options(w []string) (name, url string, ok bool) {
+	i := 1
+	for ; i < len(w) && strings.HasPrefix(w[i], "--"); i++ {
+		switch w[i] {
+		case "--timeout":
+			i++
+			if m.ancient {
+				return "", "", false
+			}
+			if ms, err := strconv.Atoi(w[i]); err != nil || ms < 1000 {
+				m.t.Fatalf("bad time in %q", w)
+			}
+		case "--name":
+			i++
+			name = w[i]
+		case "--replace":
+		default:
+			m.t.Fatalf("iPXE has no option %q in %q", w[i], w)
+		}
+	}
+	if i != len(w)-1 {
+		m.t.Fatalf("bad command %q", w)
+	}
+	return name, w[i], true
 }

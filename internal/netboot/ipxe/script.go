@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strings"
+	"time"
 
 	"github.com/samara-hpc/samara/fleet"
 )
@@ -15,6 +16,16 @@ const MaxControllers = 8
 // maxCommandLine is what an x86 kernel keeps of its command line: COMMAND_LINE_SIZE, 2048, with the final NUL.
 const maxCommandLine = 2047
 
+// How long iPXE waits for a controller that does not answer, or stops in the middle, before it asks the next. What counts
+// is the time without a byte, however slow the link (iPXE, core/monojob.c). Without it iPXE tries to connect for 16 s,
+// and waits for the rest of a file for ever before 2025, since when it is two minutes. Scripts are small and made at once;
+// a kernel may come from a controller that serves a thousand machines over one lossy link, where Linux sends a segment
+// for the sixth time after 6 s.
+const (
+	scriptPatience = 5 * time.Second
+	blobPatience   = 10 * time.Second
+)
+
 // initrdName is what the initramfs is called between iPXE and the kernel. A kernel started by UEFI asks for the file
 // that initrd= names; one started by a BIOS is handed the memory and ignores the argument.
 const initrdName = "initrd.img"
@@ -23,6 +34,7 @@ const initrdName = "initrd.img"
 type Boot struct {
 	Plan        fleet.BootPlan
 	Controllers []fleet.Controller // where to fetch from, the one to ask first in front; at least one
+	Control     []fleet.Controller // those for the agent to ask, likewise; as many of them as fit
 	Pin         string             // SHA-256 of the cluster's CA key, 64 hexadecimal digits
 	Token       string             // the boot token: letters, digits, - and _
 }
@@ -54,7 +66,7 @@ func (b Boot) Script() ([]byte, error) {
 
 // CommandLine returns the kernel's arguments: those of Samara, then the node's own.
 func (b Boot) CommandLine() (string, error) {
-	if len(b.Controllers) == 0 {
+	if len(b.Controllers) == 0 || len(b.Control) == 0 {
 		return "", fmt.Errorf("%w boot script: no controller", fleet.ErrInvalid)
 	}
 	if len(b.Pin) != 64 || strings.Trim(b.Pin, "0123456789abcdef") != "" {
@@ -68,30 +80,35 @@ func (b Boot) CommandLine() (string, error) {
 	if b.Token == "" {
 		return "", fmt.Errorf("%w boot token: empty", fleet.ErrInvalid)
 	}
+	for _, a := range b.Plan.Node.KernelArgs {
+		if err := checkWord(a); err != nil {
+			return "", fmt.Errorf("%w; samara node set %s --kernel-args", err, b.Plan.Node.Name)
+		}
+	}
+	line := ""
+	for named := limit(b.Control); len(named) > 0; named = named[:len(named)-1] {
+		if line = b.arguments(named); len(line) <= maxCommandLine {
+			return line, nil
+		}
+	}
+	return "", fmt.Errorf("%w kernel arguments: %d characters with those of Samara, at most %d", fleet.ErrInvalid, len(line), maxCommandLine)
+}
+
+// arguments names those controllers to the agent.
+func (b Boot) arguments(named []fleet.Controller) string {
 	var control []string
-	for _, c := range limit(b.Controllers) {
+	for _, c := range named {
 		control = append(control, fmt.Sprintf("%s:%d", c.Address, c.Ports.Control))
 	}
-	mac := b.Plan.Interface.MAC
 	words := []string{
 		"initrd=" + initrdName,
 		"samara.ctl=" + strings.Join(control, ","),
 		"samara.ca=" + b.Pin,
 		"samara.boot=" + b.Token,
 		// As pxelinux writes it: the hardware type, 1 for Ethernet, then the address (RFC 826).
-		"BOOTIF=01-" + hyphens(mac),
+		"BOOTIF=01-" + hyphens(b.Plan.Interface.MAC),
 	}
-	for _, a := range b.Plan.Node.KernelArgs {
-		if err := checkWord(a); err != nil {
-			return "", fmt.Errorf("%w; samara node set %s --kernel-args", err, b.Plan.Node.Name)
-		}
-		words = append(words, a)
-	}
-	line := strings.Join(words, " ")
-	if len(line) > maxCommandLine {
-		return "", fmt.Errorf("%w kernel arguments: %d characters with those of Samara, at most %d", fleet.ErrInvalid, len(line), maxCommandLine)
-	}
-	return line, nil
+	return strings.Join(append(words, b.Plan.Node.KernelArgs...), " ")
 }
 
 // Unknown returns the script for a machine that no node claims: it says who it is and how to make it a node, and asks
@@ -103,6 +120,17 @@ func Unknown(mac fleet.MAC, cluster string, controllers []fleet.Controller) []by
 	s.line("echo %s", text(fmt.Sprintf("Samara: %s is the MAC address of no node of cluster %s.", mac, cluster)))
 	s.line("echo %s", text("To make it one, on a controller: samara node add NAME --mac "+mac.String()+" --ip ADDRESS --image IMAGE"))
 	s.retry(mac, limit(controllers), 30)
+	return s.Bytes()
+}
+
+// Discovered returns the script for a machine that no node claims yet, but that is about to become one: it asks again
+// soon.
+func Discovered(mac fleet.MAC, cluster string, controllers []fleet.Controller) []byte {
+	var s script
+	s.line("#!ipxe")
+	s.line("echo")
+	s.line("echo %s", text(fmt.Sprintf("Samara: %s is new to cluster %s; a node is being chosen for it", mac, cluster)))
+	s.retry(mac, limit(controllers), 2)
 	return s.Bytes()
 }
 
@@ -123,9 +151,7 @@ func Autoexec(controllers []fleet.Controller) []byte {
 	s.line("#!ipxe")
 	s.line(":again")
 	s.line("isset ${ip} || dhcp ||")
-	for _, c := range limit(controllers) {
-		s.line("chain --replace %s ||", origin(c)+"/boot/${netX/mac:hexhyp}")
-	}
+	s.chain("${netX/mac:hexhyp}", limit(controllers))
 	s.line("echo %s", text("Samara: no controller answers; trying again"))
 	s.line("sleep 10 ||")
 	s.line("dhcp ||")
@@ -154,12 +180,21 @@ func (s *script) checkProcessor(arch string) {
 	s.line("iseq ${buildarch} arm64 && goto again ||")
 }
 
-// fetch loads a blob from the first controller that has it.
+// fetch loads a blob from the first controller that has it. A controller that goes silent is left after blobPatience.
+// The last attempt is for an iPXE so old that it does not know --timeout.
 func (s *script) fetch(command, name string, b fleet.Blob, controllers []fleet.Controller) {
 	for _, c := range controllers {
-		fmt.Fprintf(s, "%s --name %s %s/blob/%s || ", command, name, origin(c), b.Digest)
+		fmt.Fprintf(s, "%s --timeout %d --name %s %s/blob/%s || ", command, blobPatience.Milliseconds(), name, origin(c), b.Digest)
 	}
-	s.line("goto failed")
+	s.line("%s --name %s %s/blob/%s || goto failed", command, name, origin(controllers[0]), b.Digest)
+}
+
+// chain goes on with the script for the machine called mac from the first controller that answers.
+func (s *script) chain(mac string, controllers []fleet.Controller) {
+	for _, c := range controllers {
+		s.line("chain --timeout %d --replace %s/boot/%s ||", scriptPatience.Milliseconds(), origin(c), mac)
+	}
+	s.line("chain --replace %s/boot/%s ||", origin(controllers[0]), mac) // for an iPXE that does not know --timeout
 }
 
 // retry waits and asks every controller for a fresh script, for ever. The wait differs between machines by up to its
@@ -175,9 +210,7 @@ func (s *script) retry(mac fleet.MAC, controllers []fleet.Controller, seconds in
 	s.line("echo %s", text("Samara: trying again"))
 	s.line("sleep %d ||", seconds+int(h.Sum32()%uint32(seconds+1)))
 	s.line("imgfree ||")
-	for _, c := range controllers {
-		s.line("chain --replace %s/boot/%s ||", origin(c), hyphens(mac))
-	}
+	s.chain(hyphens(mac), controllers)
 	s.line("inc samara-round ||")
 	s.line("iseq ${samara-round} 10 && reboot ||")
 	s.line("goto retry")

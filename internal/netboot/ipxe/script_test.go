@@ -38,7 +38,7 @@ func testBoot(n int) Boot {
 				Kernel: fleet.Blob{Digest: fleet.Digest{0xaa}, Size: 1}, Initramfs: fleet.Blob{Digest: fleet.Digest{0xbb}, Size: 1},
 			},
 		},
-		Controllers: controllers(n), Pin: strings.Repeat("0123456789abcdef", 4), Token: "tok_EN-1",
+		Controllers: controllers(n), Control: controllers(n), Pin: strings.Repeat("0123456789abcdef", 4), Token: "tok_EN-1",
 	}
 }
 
@@ -63,6 +63,7 @@ func TestGoldenScripts(t *testing.T) {
 		"boot-three": mustScript(t, testBoot(3)),
 		"boot-arm64": mustScript(t, arm),
 		"unknown":    Unknown(testMAC, "demo", controllers(2)),
+		"discovered": Discovered(testMAC, "demo", controllers(2)),
 		"refusal":    Refusal(testMAC, `node n1: image not found: it has none; samara node set n1 --image NAME`, controllers(1)),
 		"autoexec":   Autoexec(controllers(2)),
 	} {
@@ -124,6 +125,43 @@ func TestScriptRunsToItsOutcome(t *testing.T) {
 				t.Errorf("got %q on the console, want %q among it", m.printed, c.says)
 			}
 		})
+	}
+}
+
+func TestOldIPXEBoots(t *testing.T) {
+	for name, script := range map[string][]byte{"boot": mustScript(t, testBoot(2)), "chain http://10.1.0.1:7601/boot/52-54-00-00-00-01": Unknown(testMAC, "demo", controllers(2))} {
+		m := newMachine(t, "x86_64", func(string) bool { return false })
+		m.ancient = true
+		m.run(script)
+		if m.outcome != name {
+			t.Errorf("without --timeout: got outcome %q, want %q", m.outcome, name)
+		}
+	}
+}
+
+func TestEveryControllerIsTriedForEachFile(t *testing.T) {
+	tried := map[string]int{} // "boot" among them
+	m := newMachine(t, "x86_64", func(url string) bool {
+		tried[url]++
+		return strings.Contains(url, "/blob/aa") && !strings.Contains(url, "//10.1.0.3:") || strings.Contains(url, "//10.1.0.1:")
+	})
+	m.run(mustScript(t, testBoot(3)))
+	if m.outcome != "boot" || len(tried) != 6 {
+		t.Errorf("got outcome %q after %v", m.outcome, tried)
+	}
+}
+
+func TestCommandLineNamesAsManyControllersAsFit(t *testing.T) {
+	b := testBoot(1)
+	b.Control = controllers(8)
+	for args, want := range map[int]int{0: 8, 18: 6, 19: 0} {
+		b.Plan.Node.KernelArgs = slices.Repeat([]string{strings.Repeat("x", 99)}, args)
+		line, err := b.CommandLine()
+		_, rest, _ := strings.Cut(line, "samara.ctl=")
+		list, _, _ := strings.Cut(rest, " ")
+		if got := strings.Count(list, ":"); got != want || (err == nil) != (want > 0) || len(line) > maxCommandLine {
+			t.Errorf("%d long arguments: %d controllers in %d characters, %v; want %d", args, got, len(line), err, want)
+		}
 	}
 }
 
