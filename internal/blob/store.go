@@ -145,6 +145,11 @@ func (s *Store) verify(ctx context.Context, d fleet.Digest, before func(f *os.Fi
 // the store.
 func (s *Store) OnCorrupt(f func(*CorruptError)) { s.met.Store(&f) }
 
+// Misfit returns the *CorruptError of d's file, of which somebody knows that it differs from d at an offset.
+func (s *Store) Misfit(d fleet.Digest, off int64) error {
+	return &CorruptError{Path: s.path(d), Digest: d, Offset: off - off%chunkSize}
+}
+
 // corrupt returns the error for d, whose file holds got, and tells whom OnCorrupt has named.
 func (s *Store) corrupt(d fleet.Digest, got sums) error {
 	e := &CorruptError{Path: s.path(d), Digest: d, Offset: -1}

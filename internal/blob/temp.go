@@ -44,7 +44,9 @@ func (t *Temp) Create(name string, size int64) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make temporary file: %w", t.store.full(err))
 	}
-	err = unix.Fallocate(int(f.Fd()), 0, 0, size)
+	for again := true; again; again = errors.Is(err, unix.EINTR) {
+		err = unix.Fallocate(int(f.Fd()), 0, 0, size)
+	}
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		err = f.Truncate(size) // a file system without such promises
 	}

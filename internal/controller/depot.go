@@ -77,7 +77,7 @@ func newDepot(c depotConfig) *depot {
 	keeps := newKeeps()
 	d.origin = newOrigin(c.Blobs, c.Swarm, c.Self, c.Logger)
 	d.collector = newCollector(c, keeps, d.origin)
-	d.puller = newPuller(c, keeps, d.origin, d.collector.discard)
+	d.puller = newPuller(c, keeps, d)
 	d.repair = newRepair(c, d.origin, d.puller)
 	d.images = newImages(c, keeps, d)
 	c.Blobs.OnCorrupt(d.repair.met)
@@ -99,8 +99,8 @@ func (d *depot) parts() []part {
 func (d *depot) wrote(blobs ...fleet.Blob) {
 	for _, b := range blobs {
 		d.origin.renew(b.Digest)
-		d.repair.healed(b.Digest)
 	}
+	d.repair.healed(blobs...)
 }
 
 // eachImageChange calls do with the state, at once and whenever its images or controllers have changed, until ctx ends.

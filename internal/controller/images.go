@@ -44,6 +44,7 @@ type images struct {
 
 	life  context.Context // of what others fetch from this controller; it ends with run
 	end   context.CancelFunc
+	mu    sync.Mutex // held while life ends or pulls grow
 	pulls sync.WaitGroup
 }
 
@@ -57,7 +58,9 @@ func newImages(c depotConfig, k *keeps, d *depot) *images {
 // run waits for ctx to end, and then for those who fetch from this controller to have let go.
 func (i *images) run(ctx context.Context) error {
 	<-ctx.Done()
+	i.mu.Lock()
 	i.end()
+	i.mu.Unlock()
 	i.pulls.Wait()
 	return nil
 }

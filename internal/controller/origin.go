@@ -119,6 +119,13 @@ func (o *origin) lend(root fleet.Digest) (back func()) {
 	}
 }
 
+// sent counts bytes that a download of ours has sent to others.
+func (o *origin) sent(n int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dropped += n
+}
+
 // drop stops seeding a root. The caller holds o.mu.
 func (o *origin) drop(root fleet.Digest) {
 	s, have := o.seeded[root]

@@ -41,15 +41,16 @@ type puller struct {
 	others  func() []otherController
 	nodes   func(root fleet.Digest) []netip.AddrPort
 	discard func(...fleet.Digest) // removes what nothing needs
+	wrote   func(...fleet.Blob)   // is told of blobs that were written, new or once more
 	giveUp  time.Duration
 
 	mu   sync.Mutex
 	busy map[fleet.Digest]chan struct{} // blobs that are being fetched; closed at the end
 }
 
-func newPuller(c depotConfig, k *keeps, o *origin, discard func(...fleet.Digest)) *puller {
-	return &puller{self: c.Self, blobs: c.Blobs, swarm: c.Swarm, origin: o, keeps: k, others: c.Others, nodes: c.Nodes,
-		discard: discard, giveUp: giveUpAfter, busy: map[fleet.Digest]chan struct{}{}}
+func newPuller(c depotConfig, k *keeps, d *depot) *puller {
+	return &puller{self: c.Self, blobs: c.Blobs, swarm: c.Swarm, origin: d.origin, keeps: k, others: c.Others, nodes: c.Nodes,
+		discard: d.collector.discard, wrote: d.wrote, giveUp: giveUpAfter, busy: map[fleet.Digest]chan struct{}{}}
 }
 
 // Pull fetches the blobs of r that this controller does not hold whole, and keeps them all for an hour, in which the state
@@ -67,7 +68,7 @@ func (p *puller) Pull(ctx context.Context, r api.PullRequest, progress func(api.
 		if err != nil {
 			release()
 			p.discard(wrote...)
-			return fmt.Errorf("controller %s: %w", p.self.ID, err)
+			return err
 		}
 		if fetched {
 			wrote = append(wrote, b.Digest)
@@ -113,32 +114,36 @@ func (p *puller) pull(ctx context.Context, r api.PullRequest, b fleet.Blob, mete
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, blob.ErrCorrupt):
 		return false, err
 	}
-	sources := func() []otherController { return firstOf(living(p.others()), r.From) }
+	sources := func() []otherController { return sourcesFor(p.others(), r.From) }
 	if b == r.Blobs.Root {
-		return true, p.fetchRoot(ctx, b, r.Blobs.Torrent, sources, meter.set)
+		err = p.fetchRoot(ctx, b, r.Blobs.Torrent, sources, meter.set)
+	} else {
+		err = p.fetchSmall(ctx, b, sources())
 	}
-	return true, p.fetchSmall(ctx, b, sources())
+	if err == nil {
+		p.wrote(b)
+	}
+	return err == nil, err
+}
+
+// sourcesFor returns whom to ask for what a controller wants to be fetched: that one first, which lives, since it asks,
+// then the others that do.
+func sourcesFor(all []otherController, from string) []otherController {
+	var first, rest []otherController
+	for _, c := range all {
+		switch {
+		case c.ID == from:
+			first = append(first, c)
+		case c.Alive:
+			rest = append(rest, c)
+		}
+	}
+	return append(first, rest...)
 }
 
 // living leaves out controllers that do not answer.
 func living(all []otherController) []otherController {
 	return slices.DeleteFunc(slices.Clone(all), func(c otherController) bool { return !c.Alive })
-}
-
-// firstOf puts the controller with that id first.
-func firstOf(all []otherController, id string) []otherController {
-	slices.SortStableFunc(all, func(a, b otherController) int {
-		switch {
-		case a.ID == b.ID:
-			return 0
-		case a.ID == id:
-			return -1
-		case b.ID == id:
-			return 1
-		}
-		return 0
-	})
-	return all
 }
 
 // claim waits until nobody fetches d, and returns what lets others do so.
@@ -269,7 +274,10 @@ func (p *puller) fetchRoot(ctx context.Context, root, torrent fleet.Blob, source
 	if err != nil {
 		return err
 	}
-	defer func() { _ = p.swarm.Drop(d.Hash()) }() // known only to a client that is closing
+	defer func() {
+		p.origin.sent(d.Progress().Uploaded)
+		_ = p.swarm.Drop(d.Hash()) // it fails only in a client that is closing
+	}()
 	peers := func() []netip.AddrPort {
 		var addrs []netip.AddrPort
 		for _, c := range sources() {

@@ -104,10 +104,12 @@ func (r *repair) met(e *blob.CorruptError) {
 	}
 }
 
-// healed forgets what was wrong with a blob, which was written anew.
-func (r *repair) healed(d fleet.Digest) {
+// healed forgets what was wrong with blobs, which were written anew.
+func (r *repair) healed(blobs ...fleet.Blob) {
 	r.mu.Lock()
-	delete(r.troubles, d)
+	for _, b := range blobs {
+		delete(r.troubles, b.Digest)
+	}
 	r.mu.Unlock()
 	r.survey()
 }
@@ -140,6 +142,9 @@ func (r *repair) survey() []namedBlob {
 			r.census.have++
 		case t != nil && t.corrupt:
 			r.census.corrupt++
+		case errors.Is(err, blob.ErrCorrupt):
+			r.census.corrupt++
+			r.troubles[b.Digest] = &trouble{err: err, corrupt: true, checked: true}
 		default:
 			r.census.missing++
 			if t == nil {
@@ -155,11 +160,11 @@ func (r *repair) survey() []namedBlob {
 	return all
 }
 
-// stat returns why a blob is not there as far as can be seen without reading it.
+// stat returns why a blob is not there, as far as can be seen without reading it.
 func (r *repair) stat(b fleet.Blob) error {
 	got, err := r.blobs.Stat(b.Digest)
 	if err == nil && got.Size != b.Size {
-		return fmt.Errorf("%s has %d bytes instead of %d: %w", b.Digest.Short(), got.Size, b.Size, blob.ErrCorrupt)
+		return r.blobs.Misfit(b.Digest, min(got.Size, b.Size))
 	}
 	return err
 }
@@ -265,7 +270,7 @@ func (r *repair) mended(b namedBlob) {
 	if b.Root {
 		r.origin.renew(b.Digest)
 	}
-	r.healed(b.Digest)
+	r.healed(b.Blob)
 	r.origin.follow(r.log.State())
 	r.look() // a root may have waited for its torrent
 }
@@ -286,7 +291,7 @@ func (r *repair) failed(b namedBlob, err error) {
 		r.logger.Warn("a blob cannot be fetched; it is tried again", "image", b.Image, "blob", b.Digest.Short(), "err", err)
 	}
 	pause := min(repairLimit, r.retry<<min(t.tries, 16))
-	t.next = time.Now().Add(pause/2 + rand.N(pause))
+	t.next = time.Now().Add(pause/2 + rand.N(pause/2))
 	t.tried = err
 	t.tries++
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
@@ -16,6 +17,7 @@ import (
 // How long an import waits for other controllers.
 const (
 	stragglers  = 10 * time.Second // for those that still fetch when a majority holds everything
+	standstill  = 2 * time.Second  // of those; they are not waited for
 	pullAgain   = 2 * time.Second  // before a controller that failed is asked once more
 	pullTries   = 3
 	pullsEnd    = time.Hour // after which what stragglers fetch is left to their repair
@@ -26,7 +28,6 @@ const (
 type replication struct {
 	cluster fleet.Cluster
 	self    string
-	image   string
 	request api.PullRequest
 
 	mu    sync.Mutex
@@ -73,30 +74,42 @@ func bringBack(ids []string) string {
 // caller that does not publish the blobs calls stop.
 func (i *images) replicate(ctx context.Context, image string, blobs api.PullBlobs, progress func(api.Progress)) (holders []string, stop func(), err error) {
 	cluster, _ := i.log.State().Cluster()
-	r := &replication{cluster: cluster, self: i.self.ID, image: image, pulls: map[string]*pulling{},
+	r := &replication{cluster: cluster, self: i.self.ID, pulls: map[string]*pulling{},
 		request: api.PullRequest{From: i.self.ID, Image: image, Blobs: blobs}}
-	pullCtx, stop := context.WithTimeout(i.life, pullsEnd)
-	unbind := context.AfterFunc(ctx, stop)
-	ended := make(chan struct{}, len(cluster.Controllers))
+	var ask []otherController
 	for _, c := range living(i.others()) {
-		if _, member := cluster.Controller(c.ID); !member {
-			continue
+		if _, member := cluster.Controller(c.ID); member {
+			ask = append(ask, c)
+			r.pulls[c.ID] = &pulling{}
 		}
-		r.pulls[c.ID] = &pulling{}
-		i.pulls.Go(func() {
-			r.pull(pullCtx, c)
+	}
+	pulls, stop := context.WithTimeout(i.life, pullsEnd)
+	ended := make(chan struct{}, len(ask))
+	left := atomic.Int64{}
+	left.Store(int64(len(ask)))
+	for _, c := range ask {
+		i.spawn(func() {
+			r.pull(pulls, c)
 			ended <- struct{}{}
+			if left.Add(-1) == 0 {
+				stop()
+			}
 		})
 	}
-	holders, err = r.wait(ctx, ended, progress)
-	if err == nil && !unbind() {
-		err = ctx.Err()
-	}
-	if err != nil {
+	holders, err = r.wait(ctx, i.life, ended, progress)
+	if err != nil || len(ask) == 0 {
 		stop()
-		return nil, nil, err
 	}
-	return holders, stop, nil
+	return holders, stop, err
+}
+
+// spawn runs f beside everything else, unless i has ended.
+func (i *images) spawn(f func()) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.life.Err() == nil {
+		i.pulls.Go(f)
+	}
 }
 
 // pull asks one controller, more than once if need be.
@@ -109,7 +122,7 @@ func (r *replication) pull(ctx context.Context, c otherController) {
 			defer r.mu.Unlock()
 			p.have = now.Done
 		})
-		if err == nil || ctx.Err() != nil || isFull(err) || fleet.IsRefusal(err) {
+		if err == nil || ctx.Err() != nil || fleet.IsRefusal(err) {
 			break
 		}
 		again := time.NewTimer(pullAgain)
@@ -125,32 +138,36 @@ func (r *replication) pull(ctx context.Context, c otherController) {
 }
 
 // wait returns once a majority holds the blobs and the others ended or had their moment, or once no majority can.
-func (r *replication) wait(ctx context.Context, ended <-chan struct{}, progress func(api.Progress)) ([]string, error) {
+func (r *replication) wait(ctx, life context.Context, ended <-chan struct{}, progress func(api.Progress)) ([]string, error) {
 	tell := time.NewTicker(tellPulling)
 	defer tell.Stop()
-	var enough <-chan time.Time // runs from the moment of a majority
-	for {
+	need := majority(len(r.cluster.Controllers))
+	var enough, moved time.Time // when a majority had it, when another byte arrived
+	for done := int64(-1); ; {
 		holders, under, now := r.now()
 		progress(now)
-		need := majority(len(r.cluster.Controllers))
-		if under == 0 && len(holders) < need {
+		at := time.Now()
+		if now.Done != done {
+			done, moved = now.Done, at
+		}
+		switch {
+		case len(holders) < need && under == 0:
 			return nil, r.tooFew(holders, need)
-		}
-		if under == 0 {
+		case len(holders) < need:
+		case under == 0:
 			return holders, nil
-		}
-		if len(holders) >= need && enough == nil {
-			timer := time.NewTimer(stragglers)
-			defer timer.Stop()
-			enough = timer.C
+		case enough.IsZero():
+			enough = at
+		case at.Sub(enough) >= stragglers, at.Sub(moved) >= standstill:
+			return holders, nil
 		}
 		select {
 		case <-ended:
 		case <-tell.C:
-		case <-enough:
-			return holders, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
+		case <-life.Done():
+			return nil, fmt.Errorf("%w: this controller is shutting down", api.ErrUnavailable)
 		}
 	}
 }
@@ -193,7 +210,7 @@ func (r *replication) tooFew(holders []string, need int) error {
 		case pull == nil:
 			why = append(why, fmt.Errorf("controller %s does not answer", c.ID))
 		default:
-			why = append(why, pull.err)
+			why = append(why, fmt.Errorf("controller %s: %w", c.ID, pull.err))
 		}
 	}
 	if len(why) == 0 {
