@@ -72,7 +72,7 @@ func (a *agent) openImage() error {
 	if a.image.client == nil {
 		c, err := seeder.Open(seeder.Config{
 			Listen:  netip.AddrPortFrom(a.bound.address.Prefix.Addr(), a.manifest.Ports.Swarm),
-			Origins: controllerAddrs(a.manifest),
+			Origins: addressesOf(a.manifest.Controllers),
 			Logger:  a.log,
 		})
 		if err != nil {
@@ -91,9 +91,9 @@ func (a *agent) openImage() error {
 	return nil
 }
 
-func controllerAddrs(m fleet.Manifest) []netip.Addr {
+func addressesOf(controllers []fleet.Controller) []netip.Addr {
 	var list []netip.Addr
-	for _, c := range m.Controllers {
+	for _, c := range controllers {
 		list = append(list, c.Address)
 	}
 	return list

@@ -64,6 +64,10 @@ func (a *agent) renew(ctx context.Context) error {
 			return err
 		}
 		a.session.use(certificate)
+		a.session.learn(answer.Controllers)
+		if len(answer.Controllers) > 0 && a.image.client != nil {
+			a.image.client.SetOrigins(addressesOf(answer.Controllers))
+		}
 		a.renewal = renewal
 	}
 }

@@ -32,14 +32,15 @@ type session struct {
 	certificate *tls.Certificate // nil before enrollment
 }
 
-// Times of a session. A controller that has not answered within stagger gets competition from the next.
+// Times of a session. A controller that has not answered within stagger gets competition from the next, so that silence
+// costs no more than that. The last has callTimeout.
 const (
 	stagger     = 2 * time.Second
 	callTimeout = 15 * time.Second
 	dialTimeout = 5 * time.Second
 )
 
-// A refusal is a controller's answer that asking again, or elsewhere, will not change.
+// A refusal is a controller's answer that asking it again will not change.
 type refusal struct {
 	Status     int
 	Code       string `json:"code"`
@@ -115,16 +116,23 @@ func (s *session) use(certificate *tls.Certificate) {
 	s.certificate, s.client = certificate, s.newClient(certificate)
 }
 
-// learn adds controllers to those that the kernel's command line named.
+// learn replaces the controllers that the session knows by those that a controller named, in the order in which it asks
+// them already. It keeps what it knows rather than to know none.
 func (s *session) learn(controllers []fleet.Controller) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	var named []netip.AddrPort
 	for _, c := range controllers {
-		a := netip.AddrPortFrom(c.Address, c.Ports.Control)
-		if a.IsValid() && !slices.Contains(s.controllers, a) {
-			s.controllers = append(s.controllers, a)
+		if a := netip.AddrPortFrom(c.Address, c.Ports.Control); a.IsValid() && a.Port() != 0 && !slices.Contains(named, a) {
+			named = append(named, a)
 		}
 	}
+	if len(named) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := slices.DeleteFunc(slices.Clone(s.controllers), func(a netip.AddrPort) bool { return !slices.Contains(named, a) })
+	added := slices.DeleteFunc(named, func(a netip.AddrPort) bool { return slices.Contains(kept, a) })
+	s.controllers = append(kept, added...)
 }
 
 func (s *session) close() {
@@ -133,8 +141,9 @@ func (s *session) close() {
 	s.client.CloseIdleConnections()
 }
 
-// call sends in to path at one controller and fills out with the answer. Its error is a *refusal if a controller has
-// said no, and else says for each controller why it did not answer.
+// call sends in to path at one controller after the other, until one fills out with its answer. That one of them says
+// no is not the last word: its clock may be wrong, or its state old. The error is a *refusal if nobody says yes and
+// somebody said no, and else says for each controller why it did not answer.
 func (s *session) call(ctx context.Context, path string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -143,11 +152,14 @@ func (s *session) call(ctx context.Context, path string, in, out any) error {
 	if len(body) > fleet.MaxAgentRequest {
 		return fmt.Errorf("%s: request of %d bytes, at most %d", path, len(body), fleet.MaxAgentRequest)
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	s.mu.Lock()
 	controllers, client := slices.Clone(s.controllers), s.client
 	s.mu.Unlock()
+	if len(controllers) == 0 {
+		return fmt.Errorf("%s: no controller is known", path)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout+stagger*time.Duration(len(controllers)-1))
+	defer cancel()
 
 	type answer struct {
 		from netip.AddrPort
@@ -157,6 +169,9 @@ func (s *session) call(ctx context.Context, path string, in, out any) error {
 	answers := make(chan answer, len(controllers))
 	asked, failures := 0, []error(nil)
 	ask := func() {
+		if asked == len(controllers) {
+			return
+		}
 		c := controllers[asked]
 		asked++
 		go func() {
@@ -167,32 +182,29 @@ func (s *session) call(ctx context.Context, path string, in, out any) error {
 	ask()
 	next := time.NewTicker(stagger)
 	defer next.Stop()
-	for {
+	for len(failures) < len(controllers) {
 		select {
 		case <-next.C:
-			if asked < len(controllers) {
-				ask()
-			}
+			ask()
 		case a := <-answers:
-			var no *refusal
-			switch {
-			case a.err == nil:
-				s.prefer(a.from)
-				if err := json.Unmarshal(a.body, out); err != nil {
-					return fmt.Errorf("%s from controller %s: %w", path, a.from, err)
+			if a.err == nil {
+				if a.err = json.Unmarshal(a.body, out); a.err == nil {
+					s.prefer(a.from)
+					return nil
 				}
-				return nil
-			case errors.As(a.err, &no):
-				return a.err
+				a.err = fmt.Errorf("controller %s: %w", a.from, a.err)
 			}
 			failures = append(failures, a.err)
-			if asked < len(controllers) {
-				ask()
-			} else if len(failures) == asked {
-				return joinErrors(failures)
-			}
+			ask()
 		}
 	}
+	for _, err := range failures {
+		var no *refusal
+		if errors.As(err, &no) {
+			return no
+		}
+	}
+	return joinErrors(failures)
 }
 
 // prefer puts the controller that answered first in the order.

@@ -13,7 +13,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,15 +166,30 @@ func TestSessionTrustsACertificateFromTheFuture(t *testing.T) {
 	}
 }
 
-func TestRefusalEndsTheSearch(t *testing.T) {
+func TestRefusalOfOneControllerIsNotTheLastWord(t *testing.T) {
 	l := newLab(t)
-	var asked atomic.Int32
 	no := l.controller(l.issue(identity.RoleController, time.Now()), refuseWith(http.StatusForbidden, "boot token refused: it expired"))
-	other := l.controller(l.issue(identity.RoleController, time.Now()), func(http.ResponseWriter, *http.Request) { asked.Add(1) })
-	err := l.session(no, other).call(t.Context(), fleet.AgentEnrollPath, fleet.EnrollRequest{}, &fleet.EnrollAnswer{})
-	var r *refusal
-	if !errors.As(err, &r) || r.Status != http.StatusForbidden || r.Code != "x" || !strings.Contains(err.Error(), "it expired") || asked.Load() != 0 {
-		t.Errorf("got %v, %d others asked", err, asked.Load())
+	yes := l.controller(l.issue(identity.RoleController, time.Now()), answerWith(fleet.EnrollAnswer{Certificate: []byte("c")}))
+	s := l.session(no, yes)
+	var got fleet.EnrollAnswer
+	if err := s.call(t.Context(), fleet.AgentEnrollPath, fleet.EnrollRequest{}, &got); err != nil || string(got.Certificate) != "c" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if s.controllers[0] != yes {
+		t.Errorf("the controller that refused is asked first again: %v", s.controllers)
+	}
+}
+
+func TestRefusalCountsBeforeSilence(t *testing.T) {
+	l := newLab(t)
+	no := l.controller(l.issue(identity.RoleController, time.Now()), refuseWith(http.StatusForbidden, "boot token refused: it expired"))
+	busy := l.controller(l.issue(identity.RoleController, time.Now()), refuseWith(http.StatusServiceUnavailable, "busy"))
+	for _, s := range []*session{l.session(no, nobody(t), busy), l.session(busy, nobody(t), no)} {
+		err := s.call(t.Context(), fleet.AgentEnrollPath, fleet.EnrollRequest{}, &fleet.EnrollAnswer{})
+		var r *refusal
+		if !errors.As(err, &r) || r.Status != http.StatusForbidden || r.Code != "x" || !strings.Contains(err.Error(), "it expired") {
+			t.Errorf("got %v", err)
+		}
 	}
 }
 
@@ -213,14 +227,30 @@ func TestSessionShowsItsNewCertificate(t *testing.T) {
 }
 
 func TestSessionLearnsControllers(t *testing.T) {
-	s := newSession([]netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:7600")}, "")
-	s.learn([]fleet.Controller{
-		{Address: netip.MustParseAddr("10.0.0.2"), Ports: fleet.DefaultPorts},
-		{Address: netip.MustParseAddr("10.0.0.1"), Ports: fleet.DefaultPorts},
-		{},
-	})
-	if got := fmt.Sprint(s.controllers); got != "[10.0.0.1:7600 10.0.0.2:7600]" {
-		t.Errorf("controllers %s", got)
+	named := func(addresses ...string) (list []fleet.Controller) {
+		for _, a := range addresses {
+			list = append(list, fleet.Controller{Address: netip.MustParseAddr(a), Ports: fleet.DefaultPorts})
+		}
+		return list
+	}
+	for name, c := range map[string]struct {
+		named []fleet.Controller
+		want  string
+	}{
+		"one more":             {named("10.0.0.2", "10.0.0.1"), "[10.0.0.1:7600 10.0.0.2:7600]"},
+		"one replaced":         {named("10.0.0.3"), "[10.0.0.3:7600]"},
+		"the same":             {named("10.0.0.1"), "[10.0.0.1:7600]"},
+		"one twice":            {named("10.0.0.2", "10.0.0.2"), "[10.0.0.2:7600]"},
+		"none":                 {nil, "[10.0.0.1:7600]"},
+		"none that has a port": {[]fleet.Controller{{Address: netip.MustParseAddr("10.0.0.2")}, {}}, "[10.0.0.1:7600]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSession([]netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:7600")}, "")
+			s.learn(c.named)
+			if got := fmt.Sprint(s.controllers); got != c.want {
+				t.Errorf("controllers %s, want %s", got, c.want)
+			}
+		})
 	}
 }
 

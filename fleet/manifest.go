@@ -39,9 +39,10 @@ type RenewRequest struct {
 	CSR []byte `json:"csr"`
 }
 
-// A RenewAnswer holds the fresh certificate.
+// A RenewAnswer holds the fresh certificate, and the controllers to ask from now on.
 type RenewAnswer struct {
-	Certificate []byte `json:"certificate"`
+	Certificate []byte       `json:"certificate"`
+	Controllers []Controller `json:"controllers,omitempty"` // none: as before
 }
 
 // A Manifest is the boot plan as the agent receives it.
