@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -177,6 +178,44 @@ func TestKilledMemberIsSuspectedThenDeadThenBack(t *testing.T) {
 	for _, r := range append(rs[:4:4], back) {
 		r.awaits(t, "the return", func(by map[string]Member) bool {
 			return by["m5"].State == StateAlive && by["m5"].Meta.BootID == "boot-2" && len(by) == 5
+		})
+	}
+}
+
+// Controllers and nodes have the same seeds, whoever of them is up: all controllers. Any of them may be dead then.
+func TestMeshOutlivesAController(t *testing.T) {
+	controllers := make([]*runner, 3)
+	var seeds []netip.AddrPort
+	for i := range controllers {
+		c := testConfig(byte(i + 1))
+		c.Meta.Role = RoleController
+		controllers[i] = run(t, c)
+		seeds = append(seeds, controllers[i].Self())
+	}
+	for _, c := range controllers {
+		c.join(t, seeds...)
+	}
+	node := func(host byte) *runner {
+		r := run(t, testConfig(host))
+		r.join(t, seeds...)
+		return r
+	}
+	all := append(slices.Clone(controllers), node(4), node(5))
+	for _, r := range all {
+		r.awaits(t, "all", func(by map[string]Member) bool { return len(by) == len(all) })
+	}
+	controllers[0].kill(t)
+	late := node(6) // must find another seed than the dead one
+	rest := append(all[1:], late)
+	for _, r := range rest {
+		r.awaits(t, "the death of a controller and the new node", func(by map[string]Member) bool {
+			alive := 0
+			for _, m := range by {
+				if m.State == StateAlive {
+					alive++
+				}
+			}
+			return by["m1"].State != StateAlive && alive == len(rest)
 		})
 	}
 }
