@@ -52,7 +52,7 @@ func (n *nemesis) run(ctx context.Context, faults []fault) error {
 }
 
 func (n *nemesis) between(least, most time.Duration) time.Duration {
-	return least + n.random.N(most-least)
+	return least + time.Duration(n.random.Int64N(int64(most-least)))
 }
 
 // any returns the number of any controller.
