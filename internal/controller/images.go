@@ -76,15 +76,7 @@ func (i *images) Import(ctx context.Context, r api.ImportRequest, progress func(
 	if err != nil {
 		return fleet.ImageVersion{}, err
 	}
-	defer release()
-	rev, err := i.publish(ctx, r, v, progress)
-	if errors.Is(err, raftstore.ErrUncertain) {
-		// What may yet be committed must not lose its blobs; the next change tells.
-		i.keeps.pin(time.Now().Add(pullStays), digests(v.Blobs()...)...)
-	} else if err != nil {
-		release()
-		i.discard(digests(v.Blobs()...)...)
-	}
+	rev, err := i.publish(ctx, r, v, release, progress)
 	if err != nil {
 		return fleet.ImageVersion{}, fmt.Errorf("%s: %w", what, err)
 	}
@@ -135,8 +127,24 @@ func (i *images) build(ctx context.Context, r api.ImportRequest, progress func(a
 	return v, release, nil
 }
 
-// publish has the other controllers fetch a version's blobs, and makes it part of the state.
-func (i *images) publish(ctx context.Context, r api.ImportRequest, v fleet.ImageVersion, progress func(api.Progress)) (fleet.Revision, error) {
+// publish has the other controllers fetch a version's blobs, makes it part of the state, and calls release. The blobs of a
+// version that is not published are removed.
+func (i *images) publish(ctx context.Context, r api.ImportRequest, v fleet.ImageVersion, release func(), progress func(api.Progress)) (fleet.Revision, error) {
+	rev, err := i.spread(ctx, r, v, progress)
+	all := digests(v.Blobs()...)
+	if errors.Is(err, raftstore.ErrUncertain) {
+		// What may yet be committed must not lose its blobs; the next change tells.
+		i.keeps.pin(time.Now().Add(pullStays), all...)
+	}
+	release()
+	if err != nil {
+		i.discard(all...)
+	}
+	return rev, err
+}
+
+// spread has the other controllers fetch a version's blobs, and proposes it.
+func (i *images) spread(ctx context.Context, r api.ImportRequest, v fleet.ImageVersion, progress func(api.Progress)) (fleet.Revision, error) {
 	if err := i.origin.offer(v.Root.Digest, v.Torrent); err != nil {
 		return 0, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -43,6 +44,7 @@ type puller struct {
 	discard func(...fleet.Digest) // removes what nothing needs
 	wrote   func(...fleet.Blob)   // is told of blobs that were written, new or once more
 	giveUp  time.Duration
+	create  func(t *blob.Temp, name string, size int64) (*os.File, error)
 
 	mu   sync.Mutex
 	busy map[fleet.Digest]chan struct{} // blobs that are being fetched; closed at the end
@@ -50,7 +52,7 @@ type puller struct {
 
 func newPuller(c depotConfig, k *keeps, d *depot) *puller {
 	return &puller{self: c.Self, blobs: c.Blobs, swarm: c.Swarm, origin: d.origin, keeps: k, others: c.Others, nodes: c.Nodes,
-		discard: d.collector.discard, wrote: d.wrote, giveUp: giveUpAfter, busy: map[fleet.Digest]chan struct{}{}}
+		discard: d.collector.discard, wrote: d.wrote, giveUp: giveUpAfter, create: (*blob.Temp).Create, busy: map[fleet.Digest]chan struct{}{}}
 }
 
 // Pull fetches the blobs of r that this controller does not hold whole, and keeps them all for an hour, in which the state
@@ -263,7 +265,7 @@ func (p *puller) fetchRoot(ctx context.Context, root, torrent fleet.Blob, source
 		return err
 	}
 	defer func() { _ = tmp.Remove() }() // what cannot be removed now is swept away at the next start
-	f, err := tmp.Create("root", root.Size)
+	f, err := p.create(tmp, "root", root.Size)
 	if err != nil {
 		return fmt.Errorf("fetch blob %s: %w", root.Digest.Short(), err)
 	}
