@@ -57,6 +57,18 @@ func (j *journal) install(index, term uint64) error {
 	return j.DeleteRange(first, index-1)
 }
 
+// adopt makes the log fit the newest snapshot, if the process ended before that was done.
+func (j *journal) adopt(index, term uint64) error {
+	if err := j.dropForeign(index, term); err != nil {
+		return err
+	}
+	last, err := j.LastIndex()
+	if err != nil || last >= index {
+		return err
+	}
+	return j.install(index, term) // all that the log holds is in the snapshot
+}
+
 // dropForeign deletes the log if it is not of the history that the newest snapshot is of, which Raft cannot do while
 // it runs: see install. Nothing in it was ever committed that the snapshot does not hold.
 func (j *journal) dropForeign(index, term uint64) error {

@@ -179,7 +179,7 @@ func TestThreeControllersReplicateAndFailOver(t *testing.T) {
 	g.start(id)
 	g.agree(g.add("c"))
 	for _, r := range g.stores {
-		if st := r.Status(); len(st.Voters) != 3 || st.Leader == "" {
+		if st := r.Status(); len(r.Members()) != 3 || st.Leader == "" {
 			t.Errorf("status of %s: %+v", st.ID, st)
 		}
 	}

@@ -18,7 +18,8 @@ type machine struct {
 	changed signal                      // fires after state was replaced
 	applied atomic.Uint64               // index of the last entry in state, or of one before it
 	history history
-	format  int // the newest that this controller understands
+	voters  atomic.Uint64 // index of the last change of the voters that Raft brought, or that a snapshot has
+	format  int           // the newest that this controller understands
 	end     *latch
 	install func(index, term uint64) error // makes the log fit a snapshot from the leader
 
@@ -64,6 +65,9 @@ func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 		if err := m.end.get(); err != nil {
 			responses[i] = uncertain(err)
 			continue
+		}
+		if l.Type == raft.LogConfiguration {
+			m.voters.Store(l.Index)
 		}
 		if m.seen = fleet.Revision(l.Index); m.seen <= m.replayed {
 			continue
@@ -133,11 +137,23 @@ func (m *machine) Restore(r io.ReadCloser) error {
 	if err != nil {
 		return err
 	}
+	if err := checkFormat(s, m.format); err != nil {
+		m.end.set(fmt.Errorf("snapshot from the leader: %w", err))
+		return err
+	}
 	if err := m.fit(r); err != nil {
 		return err
 	}
 	m.replayed = 0
 	m.restart(s)
+	return nil
+}
+
+// checkFormat refuses states that are newer than this controller understands.
+func checkFormat(s fleet.State, format int) error {
+	if s.Format() > format {
+		return fmt.Errorf("%w: it is of format %d, this release understands up to %d; upgrade samara on this controller to the release that the leader runs and start it again", fleet.ErrSnapshot, s.Format(), format)
+	}
 	return nil
 }
 
@@ -150,6 +166,7 @@ func (m *machine) fit(r io.ReadCloser) error {
 	if !ok {
 		return fmt.Errorf("a snapshot in a %T does not say where it ends", r)
 	}
+	m.voters.Store(s.meta.ConfigurationIndex)
 	return m.install(s.meta.Index, s.meta.Term)
 }
 

@@ -21,14 +21,14 @@ type Stats struct {
 	Applied uint64 `json:"applied"` // up to which entries were given to its state
 	Commit  uint64 `json:"commit"`  // up to which it knows entries to be committed
 	Voter   bool   `json:"voter"`
-	Removed bool   `json:"removed,omitempty"` // its state has a cluster that does not list it
+	Removed bool   `json:"removed,omitempty"` // as of Status
 	Failure string `json:"failure,omitempty"` // why it has failed
 }
 
 // Stats returns a picture that may be a moment old; its fields were not read at one instant.
 func (s *Store) Stats() Stats {
 	st := Stats{
-		ID: s.config.ID, Term: s.raft.CurrentTerm(), Last: s.raft.LastIndex(),
+		ID: s.config.ID, Format: s.config.Format, Term: s.raft.CurrentTerm(), Last: s.raft.LastIndex(),
 		Applied: s.raft.AppliedIndex(), Commit: s.raft.CommitIndex(), Removed: s.removed(),
 	}
 	for _, v := range s.voters() {
@@ -40,14 +40,19 @@ func (s *Store) Stats() Stats {
 	return st
 }
 
-// removed reports whether this controller was one of its cluster's and is no more.
+// removed reports whether this controller is not one of its cluster's any more. One that is new learns of states in
+// which it was not one of them yet; but then a leader is there that sends them.
 func (s *Store) removed() bool {
 	cluster, ok := s.State().Cluster()
 	if !ok {
 		return false
 	}
-	_, listed := cluster.Controller(s.config.ID)
-	return !listed
+	if _, listed := cluster.Controller(s.config.ID); listed {
+		return false
+	}
+	_, leader := s.raft.LeaderWithID()
+	given := slices.ContainsFunc(s.voters(), func(v raft.Server) bool { return v.ID == raft.ServerID(s.config.ID) })
+	return leader == "" && !given
 }
 
 // voters returns Raft's latest configuration, learners included.
@@ -69,14 +74,14 @@ type Member struct {
 // the others are: elsewhere Alive, Silent, Lag and Stats of any but this controller are zero.
 func (s *Store) Members() []Member {
 	_, leader := s.raft.LeaderWithID()
+	now := time.Now()
 	var members []Member
 	for _, v := range s.voters() {
 		m := Member{ID: string(v.ID), Address: string(v.Address), Voter: v.Suffrage == raft.Voter, Leader: v.ID == leader}
 		if m.ID == s.config.ID {
 			m.Alive, m.Stats = true, s.Stats()
 		} else if seen, ok := s.sightings.get(m.ID); ok {
-			m.Silent = time.Since(seen.at)
-			m.Alive, m.Stats, m.Lag = seen.answered && m.Silent < aliveWithin, seen.stats, seen.lag()
+			m.Alive, m.Silent, m.Lag, m.Stats = seen.alive(now), seen.silent(now), seen.lag(), seen.stats
 		}
 		members = append(members, m)
 	}
@@ -85,18 +90,53 @@ func (s *Store) Members() []Member {
 
 // A sighting is what a leader knows of one other controller.
 type sighting struct {
-	answered bool
-	at       time.Time // of its last answer; before the first, of the first question
-	stats    Stats     // the last answer
-	commit   uint64    // up to which entries were committed when it was asked
+	since    time.Time // when it was first asked
+	answered time.Time // when it last answered; zero: not yet
+	missed   bool      // it has not answered the last question
+	stats    Stats     // its last answer
+	commit   uint64    // up to which entries were committed when it was last asked and answered
+	current  time.Time // since when all its answers were up to date, without one missing; zero: they are not
+}
+
+// next returns the sighting after a question that was asked at a time, when entries up to commit were committed. An
+// error means that there was no answer.
+func (s sighting) next(answer Stats, err error, now time.Time, commit uint64) sighting {
+	if s.since.IsZero() {
+		s.since = now
+	}
+	if s.missed = err != nil || answer.Failure != ""; s.missed {
+		s.current = time.Time{}
+		return s
+	}
+	s.answered, s.stats, s.commit = now, answer, commit
+	switch {
+	case s.lag() > lagging:
+		s.current = time.Time{}
+	case s.current.IsZero():
+		s.current = now
+	}
+	return s
 }
 
 // lag returns how many committed entries it did not have.
 func (s sighting) lag() uint64 {
-	if !s.answered || s.stats.Last >= s.commit {
+	if s.answered.IsZero() || s.stats.Last >= s.commit {
 		return 0
 	}
 	return s.commit - s.stats.Last
+}
+
+// silent returns for how long it has not answered.
+func (s sighting) silent(now time.Time) time.Duration {
+	if s.answered.IsZero() {
+		return now.Sub(s.since)
+	}
+	return now.Sub(s.answered)
+}
+
+// alive reports whether it answered lately.
+func (s sighting) alive(now time.Time) bool {
+	return !s.answered.IsZero() && s.silent(now) < aliveWithin
 }
 
 // sightings are what the leader's steward knows of the other controllers. They are empty where none leads.
@@ -105,6 +145,7 @@ type sightings struct {
 	of map[string]sighting
 }
 
+// get returns what is known of a controller, false if nothing is.
 func (s *sightings) get(id string) (sighting, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,36 +153,9 @@ func (s *sightings) get(id string) (sighting, bool) {
 	return seen, ok
 }
 
-// clear forgets everything: a reign begins or ends.
-func (s *sightings) clear() {
+// replace forgets all but those.
+func (s *sightings) replace(of map[string]sighting) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.of = map[string]sighting{}
-}
-
-// keep forgets all but those controllers.
-func (s *sightings) keep(ids []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for id := range s.of {
-		if !slices.Contains(ids, id) {
-			delete(s.of, id)
-		}
-	}
-}
-
-// expect notes that a controller is asked for the first time; silence counts from here.
-func (s *sightings) expect(id string, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.of[id]; !ok {
-		s.of[id] = sighting{at: now}
-	}
-}
-
-// put notes an answer.
-func (s *sightings) put(id string, seen sighting) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.of[id] = seen
+	s.of = of
 }

@@ -17,6 +17,7 @@ const (
 // and closes all that Open opened. It returns early if the store fails; the error says why and what to do. Run must be
 // called once for each Store, even if ctx has ended already. State still works afterwards.
 func (s *Store) Run(ctx context.Context) error {
+	s.chores.Go(func() { s.steward(ctx) })
 	select {
 	case <-ctx.Done():
 	case <-s.end.done:
@@ -27,6 +28,7 @@ func (s *Store) Run(ctx context.Context) error {
 		s.handOver()
 	}
 	s.end.set(ErrClosed)
+	_ = within(leaveTimeout, s.chores.Wait) // all that they wait for ends with the store, but for a disk that hangs
 	s.close()
 	if err := s.end.get(); !errors.Is(err, ErrClosed) {
 		return err
@@ -43,14 +45,14 @@ func (s *Store) refuseProposals() {
 // handOver gives leadership to another voter, if this controller leads and there is one, so that the others need not
 // first notice that it is gone.
 func (s *Store) handOver() {
-	if s.raft.State() != raft.Leader || len(s.raft.GetConfiguration().Configuration().Servers) < 2 {
+	if s.raft.State() != raft.Leader || len(s.voters()) < 2 {
 		return
 	}
-	_ = within(leaveTimeout, func() {
-		if err := s.raft.LeadershipTransfer().Error(); err != nil {
-			s.config.Logger.Info("leadership not handed over; the others elect", "err", err)
-		}
-	})
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if err := s.Transfer(ctx, ""); err != nil {
+		s.config.Logger.Info("leadership not handed over; the others elect", "err", err)
+	}
 }
 
 // close closes whatever is open. s.end must be set.

@@ -101,6 +101,8 @@ const (
 	maxAppend  = 128              // entries in one message to a follower, and in one batch to apply
 	rpcTimeout = 10 * time.Second // for a message to a follower
 	poolSize   = 3                // connections kept to each of the others
+
+	lockTimeout = time.Second // for the log file's own lock
 )
 
 // A Store is this controller's replica of the fleet. It takes part in Raft from Open until Run returns. Its methods
@@ -158,7 +160,7 @@ func (s *Store) open() error {
 	}
 	c.Stream.logger = c.Logger
 	// The state holds the cluster's keys.
-	if err := errors.Join(os.MkdirAll(c.Dir, 0o700), os.Chmod(c.Dir, 0o700)); err != nil {
+	if err := mkdir(c.Dir); err != nil {
 		return err
 	}
 	var err error
@@ -228,14 +230,18 @@ func (s *Store) openFiles() (*snapshotStore, error) {
 	if first == 0 && newest.Index == 0 {
 		err = forgetBootstrap(s.journal)
 	} else {
-		err = s.journal.dropForeign(newest.Index, newest.Term)
+		err = s.journal.adopt(newest.Index, newest.Term)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := checkFormat(state, c.Format); err != nil {
 		return nil, err
 	}
 	if state, err = replay(s.journal, state, newest.Index, commit, c.Format); err != nil {
 		return nil, err
 	}
+	s.machine.voters.Store(newest.ConfigurationIndex)
 	s.machine.load(state)
 	s.machine.install = s.journal.install
 	return snapshots, nil
@@ -281,7 +287,7 @@ func lockDir(dir string) (*os.File, error) {
 // openBolt opens a log file that was checked.
 func openBolt(path string) (*raftboltdb.BoltStore, error) {
 	bolt, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{
-		Timeout:      time.Second, // for a lock that only programs other than samara can hold
+		Timeout:      lockTimeout, // for a lock that only programs other than samara can hold
 		FreelistType: bbolt.FreelistMapType,
 		// The list of free pages is written too. Without it bbolt rebuilds it when it opens the file, in a goroutine
 		// of its own that takes the process down on a damaged page.

@@ -61,7 +61,7 @@ func (s *Stream) Accept() (net.Conn, error) {
 		}
 		if err = s.check(c); err == nil {
 			var conn net.Conn
-			if conn, err = s.track(c, true); err == nil {
+			if conn, err = s.track(c, ""); err == nil {
 				return conn, nil
 			}
 		}
@@ -96,7 +96,7 @@ func (s *Stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Co
 		_ = c.Close()
 		return nil, fmt.Errorf("raft connection to %s: it speaks protocol %q, want %q", address, got, ALPN)
 	}
-	conn, err := s.track(c, false)
+	conn, err := s.track(c, address)
 	if err != nil {
 		_ = c.Close()
 		return nil, fmt.Errorf("raft connection to %s: %w", address, err)
@@ -111,25 +111,38 @@ func (s *Stream) Addr() net.Addr { return s.advertise }
 func (s *Stream) Close() error {
 	s.cancel()
 	err := s.listener.Close()
+	s.drop(func(*streamConn) bool { return true })
+	return err
+}
+
+// hangUp closes the connections that were made to that address. Raft makes new ones.
+func (s *Stream) hangUp(address raft.ServerAddress) {
+	s.drop(func(c *streamConn) bool { return c.dialled == address })
+}
+
+// drop closes connections. What is on its way on them is lost, as in a crash.
+func (s *Stream) drop(which func(*streamConn) bool) {
 	s.mu.Lock()
-	open := make([]*streamConn, 0, len(s.conns))
+	var open []*streamConn
 	for c := range s.conns {
-		open = append(open, c)
+		if which(c) {
+			open = append(open, c)
+		}
 	}
 	s.mu.Unlock()
 	for _, c := range open {
-		// Under TLS, which would wait for the peer to take a goodbye. What was on its way is lost, as in a crash.
+		// Under TLS, which would wait for the peer to take a goodbye.
 		if t, ok := c.Conn.(*tls.Conn); ok {
 			_ = t.NetConn().Close()
 		}
 		_ = c.Close()
 	}
-	return err
 }
 
-// track wraps c so that Close finds it.
-func (s *Stream) track(c net.Conn, accepted bool) (net.Conn, error) {
-	conn := &streamConn{Conn: c, stream: s, accepted: accepted}
+// track wraps c so that Close finds it. The address is that which was dialled, "" if c was accepted.
+func (s *Stream) track(c net.Conn, dialled raft.ServerAddress) (net.Conn, error) {
+	accepted := dialled == ""
+	conn := &streamConn{Conn: c, stream: s, accepted: accepted, dialled: dialled}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() != nil {
@@ -150,6 +163,7 @@ type streamConn struct {
 	net.Conn
 	stream   *Stream
 	accepted bool
+	dialled  raft.ServerAddress // "" if it was accepted
 }
 
 // Write gives a peer that connected to us a deadline; Raft sets its own where it connects.

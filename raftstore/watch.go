@@ -114,23 +114,16 @@ func (s *Store) waitLeadership(ctx context.Context, ok func() bool) error {
 
 // A Status is what a store says of its part in Raft.
 type Status struct {
-	ID       string  `json:"id"`
-	Leader   string  `json:"leader"` // id; "" if none is known
-	Role     string  `json:"role"`   // follower, candidate, leader or shutdown
-	Term     uint64  `json:"term"`
-	Applied  uint64  `json:"applied"` // index up to which entries were given to the state
-	Commit   uint64  `json:"commit"`  // index up to which entries are known to be committed
-	Last     uint64  `json:"last"`    // index of the last entry in the log
-	Snapshot uint64  `json:"snapshot"`
-	Voters   []Voter `json:"voters"`
-	Failure  string  `json:"failure,omitempty"` // why the store has failed
-}
-
-// A Voter is a controller of the Raft group.
-type Voter struct {
-	ID      string `json:"id"`
-	Address string `json:"address"`
-	Votes   bool   `json:"votes"` // false while it only learns
+	ID       string `json:"id"`
+	Leader   string `json:"leader"` // id; "" if none is known
+	Role     string `json:"role"`   // follower, candidate, leader or shutdown
+	Term     uint64 `json:"term"`
+	Applied  uint64 `json:"applied"` // index up to which entries were given to the state
+	Commit   uint64 `json:"commit"`  // index up to which entries are known to be committed
+	Last     uint64 `json:"last"`    // index of the last entry in the log
+	Snapshot uint64 `json:"snapshot"`
+	Removed  bool   `json:"removed,omitempty"` // its cluster does not list it any more, and none leads it
+	Failure  string `json:"failure,omitempty"` // why the store has failed
 }
 
 // Status returns a picture that may be a moment old; its fields were not read at one instant.
@@ -139,12 +132,10 @@ func (s *Store) Status() Status {
 	st := Status{
 		ID: s.config.ID, Leader: string(leader), Role: strings.ToLower(s.raft.State().String()),
 		Term: s.raft.CurrentTerm(), Applied: s.raft.AppliedIndex(), Commit: s.raft.CommitIndex(), Last: s.raft.LastIndex(),
+		Removed: s.removed(),
 	}
 	// Raft tells this one only as text.
 	st.Snapshot, _ = strconv.ParseUint(s.raft.Stats()["last_snapshot_index"], 10, 64)
-	for _, v := range s.raft.GetConfiguration().Configuration().Servers {
-		st.Voters = append(st.Voters, Voter{ID: string(v.ID), Address: string(v.Address), Votes: v.Suffrage == raft.Voter})
-	}
 	if err := s.end.get(); err != nil && !errors.Is(err, ErrClosed) {
 		st.Failure = err.Error()
 	}
