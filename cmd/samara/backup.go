@@ -60,6 +60,10 @@ func (g *global) backupTo(c *cobra.Command, out io.Writer, withBlobs bool) error
 
 // backupFile writes a backup under another name, and gives it its own when it is on the disk.
 func (g *global) backupFile(c *cobra.Command, name string, withBlobs bool) (err error) {
+	// A rename would put a file in the place of a device or a link.
+	if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
+		return usagef("backup: %s is there, and is no regular file; name another, or - for the standard output", name)
+	}
 	part := name + ".new"
 	// The part of a backup that was interrupted may be there, with whatever rights: it is not written into.
 	if err := os.Remove(part); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -28,14 +28,14 @@ BLOBS is how many of the blobs that images need it holds. What is wrong follows,
 				return err
 			}
 			return g.ask(c.Context(), func(ctx context.Context, client *api.Client) error {
-				all, err := client.Controllers(ctx)
+				s, err := client.Status(ctx)
 				if err != nil {
 					return err
 				}
 				return g.print(c.OutOrStdout(), view{
-					data:  all,
-					names: mapped(all, func(v api.ControllerView) string { return v.ID }),
-					text:  func(w io.Writer) error { return writeControllers(w, all, time.Now()) },
+					data:  s.Controllers,
+					names: mapped(s.Controllers, func(v api.ControllerView) string { return v.ID }),
+					text:  func(w io.Writer) error { return writeControllers(w, s, time.Now()) },
 				})
 			})
 		},
@@ -43,19 +43,12 @@ BLOBS is how many of the blobs that images need it holds. What is wrong follows,
 }
 
 // writeControllers prints a line for each controller, and what is wrong with any.
-func writeControllers(w io.Writer, all []api.ControllerView, now time.Time) error {
-	t := controllerTable(all, now)
+func writeControllers(w io.Writer, s api.Status, now time.Time) error {
+	t := controllerTable(s.Controllers, now)
 	if err := t.write(w); err != nil {
 		return err
 	}
-	wrong := troubles(all, now)
-	if len(wrong) == 0 {
-		return nil
-	}
-	if _, err := io.WriteString(w, "\n"); err != nil {
-		return err
-	}
-	return writeProblems(w, wrong)
+	return writeRemarks(w, s, troubles(s, now), "")
 }
 
 func controllerTable(all []api.ControllerView, now time.Time) table {

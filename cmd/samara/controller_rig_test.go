@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,4 +79,52 @@ func (m *memory) Write(_ context.Context, w io.Writer, blobs bool) error {
 		return errors.New("a blob is damaged")
 	}
 	return nil
+}
+
+// more adds a controller to the state, as if it had joined: more head2.
+func more(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: more ID")
+	}
+	m := ts.Value(memoryKey{}).(*memory)
+	ctx, now := context.Background(), time.Now().UTC()
+	token := fleet.JoinToken{ID: "0123456789abcdef", Hash: fleet.Digest{1}, Expires: now.Add(time.Hour)}
+	_, err := m.Propose(ctx, fleet.Entry{Command: fleet.AddJoinToken{Token: token}, At: now})
+	ts.Check(err)
+	_, err = m.Propose(ctx, fleet.Entry{At: now, Command: fleet.JoinController{Token: token.ID, Proof: token.Hash, Controller: fleet.Controller{
+		ID: args[0], Address: netip.MustParseAddr("10.1.0.2"), Ports: fleet.DefaultPorts, Key: fleet.Digest{2}}}})
+	ts.Check(err)
+}
+
+// watch runs a command line until it has printed some lines, and keeps them in a file: watch 3 FILE watch --after 1.
+func watch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: watch N FILE args...")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	out := &lineLimit{n: n, reached: cancel}
+	var stderr strings.Builder
+	p := program{socket: ts.Getenv("SAMARA_SOCKET"), terminal: func(any) bool { return false }}
+	if status := run(ctx, p, args[2:], strings.NewReader(""), out, &stderr); status != exitFailed || stderr.String() != "samara: interrupted\n" {
+		ts.Fatalf("status %d: %s", status, stderr.String())
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), out.Bytes(), 0o600))
+}
+
+// A lineLimit keeps what is written, and says when it is n lines.
+type lineLimit struct {
+	bytes.Buffer
+	n       int
+	reached func()
+}
+
+func (l *lineLimit) Write(b []byte) (int, error) {
+	n, err := l.Buffer.Write(b)
+	if bytes.Count(l.Bytes(), []byte("\n")) >= l.n {
+		l.reached()
+	}
+	return n, err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -73,30 +74,69 @@ func availability(controllers int) string {
 	return ""
 }
 
-// troubles says what is wrong with controllers, the worst first, and what to do about it.
-func troubles(all []api.ControllerView, now time.Time) []api.Problem {
+// troubles says what is wrong with the controllers, the worst first, and what to do about it.
+func troubles(s api.Status, now time.Time) []api.Problem {
 	var out []api.Problem
-	if b := ballotOf(all); b.voters > 0 && b.spare() < 0 {
-		out = append(out, api.Problem{What: fmt.Sprintf("no quorum: %s; changes are refused, known nodes still boot", b),
-			Cure: "start those that are dead; if they are lost for good, samara controller recover --help"})
+	if lost(s) {
+		out = append(out, api.Problem{What: s.HA, Cure: "start those that are down; if they are lost for good, samara controller recover --help"})
 	}
-	for _, v := range all {
-		if !v.Alive {
-			since := ""
-			if !v.Seen.IsZero() {
-				since = " for " + span(now.Sub(v.Seen))
-			}
-			out = append(out, api.Problem{What: fmt.Sprintf("%s has not been heard of%s", v.ID, since),
-				Cure: fmt.Sprintf("systemctl start samara on %s; if it is lost for good, samara controller remove %s, and join another", v.Address.Addr(), v.ID)})
+	for _, v := range s.Controllers {
+		if p, wrong := trouble(v, now); wrong {
+			out = append(out, p)
 		}
-		if v.Problem != "" {
-			out = append(out, api.Problem{What: v.ID + ": " + v.Problem})
-		}
-	}
-	if remark := availability(len(all)); remark != "" {
-		out = append(out, api.Problem{What: remark, Cure: "samara controller token says how"})
 	}
 	return out
+}
+
+// lost reports whether so few voters answer that nothing can be changed.
+func lost(s api.Status) bool {
+	b := ballotOf(s.Controllers)
+	return b.voters > 0 && b.spare() < 0
+}
+
+// writeRemarks prints what is wrong, and what the cluster would not outlive; or that there is no such thing, if well says
+// how.
+func writeRemarks(w io.Writer, s api.Status, problems []api.Problem, well string) error {
+	var b strings.Builder
+	for _, p := range problems {
+		fmt.Fprintf(&b, "problem: %s\n", printable(p.What))
+		if p.Cure != "" {
+			fmt.Fprintf(&b, "   cure: %s\n", printable(p.Cure))
+		}
+	}
+	if s.HA != "" && !lost(s) {
+		fmt.Fprintf(&b, "note: %s\n", printable(s.HA))
+	}
+	if b.Len() == 0 {
+		b.WriteString(well)
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	_, err := io.WriteString(w, "\n"+b.String())
+	return err
+}
+
+// trouble says what is wrong with one controller; false if nothing is.
+func trouble(v api.ControllerView, now time.Time) (api.Problem, bool) {
+	p := api.Problem{What: v.Problem}
+	switch {
+	case v.Alive && v.Problem == "":
+		return p, false
+	case v.Alive:
+	case v.Role == api.RoleJoining:
+		p.Cure = fmt.Sprintf("systemctl start samara on %s", v.Address.Addr())
+	default:
+		p.Cure = fmt.Sprintf("systemctl start samara on %s; if it is lost for good, samara controller remove %s, and join another", v.Address.Addr(), v.ID)
+	}
+	if p.What == "" {
+		p.What = "does not answer"
+	}
+	p.What = v.ID + ": " + p.What
+	if !v.Alive && !v.Seen.IsZero() {
+		p.What += ", last heard of " + ago(v.Seen, now)
+	}
+	return p, true
 }
 
 // replication says how far blobs have come to every controller.

@@ -52,30 +52,29 @@ func role(i int, r string) func([]api.ControllerView) {
 func TestControllerList(t *testing.T) {
 	for what, c := range map[string]struct {
 		all  []api.ControllerView
+		ha   string
 		want string
 	}{
-		"one": {heads(1), `
+		"one": {heads(1), "it is alone", `
 ID     ADDRESS   ROLE    LAG  SEEN  VERSION  BLOBS  DISK
 head1  10.1.0.1  leader  -    now   1.0      12/12  70 GB free
 
-problem: one controller is not highly available: while it is down nothing boots; join two more
-   cure: samara controller token says how
+note: it is alone
 `},
-		"two": {heads(2), `
+		"two": {heads(2), "there are two", `
 ID     ADDRESS   ROLE    LAG  SEEN  VERSION  BLOBS  DISK
 head1  10.1.0.1  leader  -    now   1.0      12/12  70 GB free
 head2  10.1.0.2  voter   0    now   1.0      12/12  70 GB free
 
-problem: two controllers are not highly available: while either is down changes are refused; join a third
-   cure: samara controller token says how
+note: there are two
 `},
-		"three": {heads(3), `
+		"three": {heads(3), "", `
 ID     ADDRESS   ROLE    LAG  SEEN  VERSION  BLOBS  DISK
 head1  10.1.0.1  leader  -    now   1.0      12/12  70 GB free
 head2  10.1.0.2  voter   0    now   1.0      12/12  70 GB free
 head3  10.1.0.3  voter   0    now   1.0      12/12  70 GB free
 `},
-		"five": {heads(5), `
+		"five": {heads(5), "", `
 ID     ADDRESS   ROLE    LAG  SEEN  VERSION  BLOBS  DISK
 head1  10.1.0.1  leader  -    now   1.0      12/12  70 GB free
 head2  10.1.0.2  voter   0    now   1.0      12/12  70 GB free
@@ -83,44 +82,44 @@ head3  10.1.0.3  voter   0    now   1.0      12/12  70 GB free
 head4  10.1.0.4  voter   0    now   1.0      12/12  70 GB free
 head5  10.1.0.5  voter   0    now   1.0      12/12  70 GB free
 `},
-		"one of three dead": {with(3, dead(3)), `
+		"one of three dead": {with(3, dead(3)), "head3 is down", `
 ID     ADDRESS   ROLE    LAG  SEEN        VERSION  BLOBS  DISK
 head1  10.1.0.1  leader  -    now         1.0      12/12  70 GB free
 head2  10.1.0.2  voter   0    now         1.0      12/12  70 GB free
 head3  10.1.0.3  voter   7    dead 3m00s  1.0      12/12  70 GB free
 
-problem: head3 has not been heard of for 3m00s
+problem: head3: does not answer, last heard of 3m00s ago
    cure: systemctl start samara on 10.1.0.3; if it is lost for good, samara controller remove head3, and join another
+note: head3 is down
 `},
-		"no quorum": {with(3, role(1, api.RoleVoter), dead(2), dead(3)), `
+		"no quorum": {with(3, role(1, api.RoleVoter), dead(2), dead(3)), "head2, head3 are down, 1 of 3 votes left", `
 ID     ADDRESS   ROLE   LAG  SEEN        VERSION  BLOBS  DISK
 head1  10.1.0.1  voter  0    now         1.0      12/12  70 GB free
 head2  10.1.0.2  voter  7    dead 3m00s  1.0      12/12  70 GB free
 head3  10.1.0.3  voter  7    dead 3m00s  1.0      12/12  70 GB free
 
-problem: no quorum: 1 of 3 controllers votes and answers, 2 must; changes are refused, known nodes still boot
-   cure: start those that are dead; if they are lost for good, samara controller recover --help
-problem: head2 has not been heard of for 3m00s
+problem: head2, head3 are down, 1 of 3 votes left
+   cure: start those that are down; if they are lost for good, samara controller recover --help
+problem: head2: does not answer, last heard of 3m00s ago
    cure: systemctl start samara on 10.1.0.2; if it is lost for good, samara controller remove head2, and join another
-problem: head3 has not been heard of for 3m00s
+problem: head3: does not answer, last heard of 3m00s ago
    cure: systemctl start samara on 10.1.0.3; if it is lost for good, samara controller remove head3, and join another
 `},
 		"one joins": {with(3, func(all []api.ControllerView) {
 			all[1].Role, all[1].Lag, all[1].Blobs, all[1].BlobsMissing = api.RoleLearner, 3120, 2, 10
-			all[2] = api.ControllerView{ID: "head3", Address: netip.MustParseAddrPort("10.1.0.3:7700"), Role: api.RoleJoining, Problem: "its\x1bdisk"}
-		}), `
+			all[2] = api.ControllerView{ID: "head3", Address: netip.MustParseAddrPort("10.1.0.3:7700"), Role: api.RoleJoining, Problem: "has\x1b not been started yet"}
+		}), "", `
 ID     ADDRESS        ROLE     LAG   SEEN  VERSION  BLOBS  DISK
 head1  10.1.0.1       leader   -     now   1.0      12/12  70 GB free
 head2  10.1.0.2       learner  3120  now   1.0      2/12   70 GB free
 head3  10.1.0.3:7700  joining  -     dead  -        -      -
 
-problem: head3 has not been heard of
-   cure: systemctl start samara on 10.1.0.3; if it is lost for good, samara controller remove head3, and join another
-problem: head3: its` + "\ufffd" + `disk
+problem: head3: has` + "\ufffd" + ` not been started yet
+   cure: systemctl start samara on 10.1.0.3
 `},
 	} {
 		var b strings.Builder
-		if err := writeControllers(&b, c.all, testNow); err != nil {
+		if err := writeControllers(&b, api.Status{Controllers: c.all, HA: c.ha}, testNow); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(strings.TrimPrefix(c.want, "\n"), b.String()); diff != "" {
@@ -146,33 +145,31 @@ images      3 versions, 12 blobs, 2.0 GB; 70 GB of 100 GB free
 swarm       0 blobs seeded, 0 peers, 0 B sent by this controller
 mesh        13 members alive
 `
-	lost := api.Problem{What: "head3 has not been heard of for 3m00s", Cure: "systemctl start samara on 10.1.0.3"}
+	full := api.Problem{What: "the disk is nearly full", Cure: "samara image delete"}
 	for what, c := range map[string]struct {
 		status api.Status
 		want   string
 	}{
-		"one": {statusOf(heads(1), "head1", true, availability(1)), `
+		"one": {statusOf(heads(1), "head1", true, "it is alone"), `
 cluster     hall3
 controller  head1, it leads, samara 1.0, up 1h30m
 revision    120, changes are taken
 quorum      1 of 1 controller votes and answers, none may fail
-remark      one controller is not highly available: while it is down nothing boots; join two more
 ` + boot + rest + `
-all is well
+note: it is alone
 `},
-		"two": {statusOf(heads(2), "head1", true, availability(2)), `
+		"two": {statusOf(heads(2), "head1", true, "there are two"), `
 cluster     hall3
 controller  head1, it leads, samara 1.0, up 1h30m
 revision    120, changes are taken
 quorum      2 of 2 controllers vote and answer, none may fail
-remark      two controllers are not highly available: while either is down changes are refused; join a third
 ` + boot + `replicas    2 of 2 controllers hold every blob
 ` + rest + `
 ID     ADDRESS   ROLE    LAG  SEEN  VERSION  BLOBS  DISK
 head1  10.1.0.1  leader  -    now   1.0      12/12  70 GB free
 head2  10.1.0.2  voter   0    now   1.0      12/12  70 GB free
 
-all is well
+note: there are two
 `},
 		"three": {statusOf(heads(3), "head2", true, ""), `
 cluster     hall3
@@ -205,9 +202,12 @@ head3  10.1.0.3  voter    0    now         1.1      10/12  70 GB free
 head4  10.1.0.4  learner  7    dead 3m00s  1.0      12/12  70 GB free
 head5  10.1.0.5  learner  7    dead 3m00s  1.0      12/12  70 GB free
 
-all is well
+problem: head4: does not answer, last heard of 3m00s ago
+   cure: systemctl start samara on 10.1.0.4; if it is lost for good, samara controller remove head4, and join another
+problem: head5: does not answer, last heard of 3m00s ago
+   cure: systemctl start samara on 10.1.0.5; if it is lost for good, samara controller remove head5, and join another
 `},
-		"no quorum": {statusOf(with(3, role(1, api.RoleVoter), dead(2), dead(3)), "", false, "", lost), `
+		"no quorum": {statusOf(with(3, role(1, api.RoleVoter), dead(2), dead(3)), "", false, "head2, head3 are down", full), `
 cluster     hall3
 controller  head1, nobody leads, samara 1.0, up 1h30m
 revision    120, no quorum: changes are refused, known nodes still boot
@@ -219,8 +219,14 @@ head1  10.1.0.1  voter  0    now         1.0      12/12  70 GB free
 head2  10.1.0.2  voter  7    dead 3m00s  1.0      12/12  70 GB free
 head3  10.1.0.3  voter  7    dead 3m00s  1.0      12/12  70 GB free
 
-problem: head3 has not been heard of for 3m00s
-   cure: systemctl start samara on 10.1.0.3
+problem: head2, head3 are down
+   cure: start those that are down; if they are lost for good, samara controller recover --help
+problem: head2: does not answer, last heard of 3m00s ago
+   cure: systemctl start samara on 10.1.0.2; if it is lost for good, samara controller remove head2, and join another
+problem: head3: does not answer, last heard of 3m00s ago
+   cure: systemctl start samara on 10.1.0.3; if it is lost for good, samara controller remove head3, and join another
+problem: the disk is nearly full
+   cure: samara image delete
 `},
 	} {
 		var b strings.Builder

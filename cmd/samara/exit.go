@@ -61,6 +61,8 @@ func (g *global) cured(err error) error {
 func withCure(err error, g *global) error {
 	local := g.local()
 	switch {
+	case errors.Is(err, api.ErrUncertain):
+		return fmt.Errorf("%w; look whether it was made before you ask again", err)
 	case !errors.Is(err, api.ErrNoAnswer):
 		return err
 	case local && errors.Is(err, fs.ErrPermission):

@@ -35,7 +35,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup:               serveScript,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": status, "lines": lines, "lead": lead},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": status, "lines": lines, "lead": lead, "more": more, "watch": watch},
 	})
 }
 

@@ -11,8 +11,9 @@ import (
 	"github.com/samara-hpc/samara/internal/api"
 )
 
-// leaderPatience is how long a read waits for a leader before it is asked whether there is one: a few elections.
-const leaderPatience = 5 * time.Second
+// leaderPatience is how long a read may take before it is asked whether anyone leads: a little longer than controllers
+// look for a leader.
+const leaderPatience = 8 * time.Second
 
 // reading are the flags of a verb that only tells.
 type reading struct {

@@ -54,14 +54,7 @@ func writeStatus(w io.Writer, s api.Status, now time.Time) error {
 			return err
 		}
 	}
-	if len(s.Problems) == 0 {
-		_, err := io.WriteString(w, "\nall is well\n")
-		return err
-	}
-	if _, err := io.WriteString(w, "\n"); err != nil {
-		return err
-	}
-	return writeProblems(w, s.Problems)
+	return writeRemarks(w, s, append(troubles(s, now), s.Problems...), "all is well\n")
 }
 
 func statusTable(s api.Status) table {
@@ -83,9 +76,6 @@ func statusTable(s api.Status) table {
 	if len(s.Controllers) > 0 {
 		t.add("quorum", ballotOf(s.Controllers).String())
 	}
-	if s.HA != "" {
-		t.add("remark", s.HA)
-	}
 	if mixed := versions(s.Controllers); mixed != "" {
 		t.add("versions", mixed)
 	}
@@ -99,19 +89,6 @@ func statusTable(s api.Status) table {
 	t.add("swarm", fmt.Sprintf("%s seeded, %s, %s sent by this controller", count(s.Seeding.Torrents, "blob"), count(s.Seeding.Peers, "peer"), size(s.Seeding.OriginBytes)))
 	t.add("mesh", count(s.Members, "member")+" alive")
 	return t
-}
-
-// writeProblems prints each problem and, below it, what to do.
-func writeProblems(w io.Writer, all []api.Problem) error {
-	var b strings.Builder
-	for _, p := range all {
-		fmt.Fprintf(&b, "problem: %s\n", printable(p.What))
-		if p.Cure != "" {
-			fmt.Fprintf(&b, "   cure: %s\n", printable(p.Cure))
-		}
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 func count(n int, what string) string {
