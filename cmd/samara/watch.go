@@ -33,7 +33,24 @@ answers. With -o json each change is one line of JSON.`,
 			if g.output != "table" && g.output != "json" {
 				return usagef("--output %q: a watch has table or json", g.output)
 			}
-			w := watcher{g: g, out: c.OutOrStdout(), said: c.ErrOrStderr(), after: fleet.Revision(after)}
+			w := watcher{out: c.OutOrStdout(), said: c.ErrOrStderr(), json: g.output == "json", after: fleet.Revision(after)}
+			if err := g.ask(c.Context(), func(ctx context.Context, client *api.Client) error {
+				s, err := client.Status(ctx)
+				if w.after == 0 {
+					w.after = s.Revision
+				}
+				return err
+			}); err != nil {
+				return err
+			}
+			w.watch = func(ctx context.Context, after fleet.Revision, each func(api.WatchLine) error) error {
+				client, err := g.connect()
+				if err != nil {
+					return err
+				}
+				defer client.Close()
+				return client.Watch(ctx, api.WatchOptions{After: after}, each)
+			}
 			return w.run(c.Context())
 		},
 	}
@@ -43,23 +60,23 @@ answers. With -o json each change is one line of JSON.`,
 
 // A watcher prints changes and goes on after the loss of a controller.
 type watcher struct {
-	g         *global
+	watch     func(ctx context.Context, after fleet.Revision, each func(api.WatchLine) error) error
 	out, said io.Writer
+	json      bool
 	after     fleet.Revision // the last that was printed, or that was asked for
-	met       bool           // a controller has answered
 	lost      bool           // since the last line
 }
 
 // run prints until ctx ends, or until what comes next is not remembered.
 func (w *watcher) run(ctx context.Context) error {
 	for {
-		err := w.once(ctx)
+		err := w.watch(ctx, w.after, w.line)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, api.ErrTooOld):
 			return fmt.Errorf("%w; look at everything with samara node list and the like, then watch without --after", err)
-		case !w.met, !passing(err):
+		case !passing(err):
 			return err
 		}
 		if !w.lost {
@@ -81,33 +98,13 @@ func passing(err error) bool {
 	return errors.Is(err, api.ErrNoAnswer) || errors.Is(err, api.ErrUnavailable) || errors.Is(err, api.ErrNotLeader)
 }
 
-// once watches with one connection.
-func (w *watcher) once(ctx context.Context) error {
-	client, err := w.g.connect()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	if !w.met {
-		s, err := client.Status(ctx)
-		if err != nil {
-			return w.g.cured(err)
-		}
-		if w.after == 0 {
-			w.after = s.Revision
-		}
-		w.met = true
-	}
-	return client.Watch(ctx, api.WatchOptions{After: w.after}, w.line)
-}
-
 // line prints one change.
 func (w *watcher) line(l api.WatchLine) error {
 	w.lost, w.after = false, l.Revision
 	if len(l.Changed) == 0 {
 		return nil // a sign of life
 	}
-	if w.g.output == "json" {
+	if w.json {
 		b, err := json.Marshal(l)
 		if err != nil {
 			return fmt.Errorf("encode json: %w", err)
