@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -65,10 +66,17 @@ func (g *group) addVoter(id, addr string) {
 	}
 }
 
-// start opens a controller, at its former address if it had one.
+// start opens a controller, at its former address if it had one. Each has a host of its own.
 func (g *group) start(id string) *running {
 	g.t.Helper()
-	stream, err := newTestStream(g.a, g.addrs[id])
+	if g.addrs[id] == "" {
+		g.addrs[id] = "127.0.0." + strings.TrimPrefix(id, "c") + ":0"
+	}
+	address := g.addrs[id]
+	if address == "" {
+		address = "127.0.0." + strings.TrimPrefix(id, "c") + ":0" // controllers have hosts of their own
+	}
+	stream, err := newTestStream(g.a, address)
 	if err != nil {
 		g.t.Fatal(err)
 	}

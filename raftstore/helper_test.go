@@ -63,10 +63,14 @@ func (a *authority) config(role string) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	var hosts []net.IP
+	for i := range byte(16) {
+		hosts = append(hosts, net.IPv4(127, 0, 0, i+1))
+	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: role},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, IPAddresses: hosts,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
 	if err != nil {
@@ -108,7 +112,7 @@ func (h handshaker) Accept() (net.Conn, error) {
 	}
 }
 
-// newTestStream listens on a loopback port; address "" picks a free one.
+// newTestStream listens on a loopback port; address "" picks a free one, and so does port 0.
 func newTestStream(a *authority, address string) (*Stream, error) {
 	config, err := a.config("controller")
 	if err != nil {

@@ -47,7 +47,7 @@ func (s *Store) Propose(ctx context.Context, e fleet.Entry) (fleet.Revision, err
 	if err := s.checkEntry(data); err != nil {
 		return 0, fmt.Errorf("propose %s: %w", e.Command.Kind(), err)
 	}
-	p := proposal{store: s, data: data, begun: s.raft.CommitIndex()}
+	p := proposal{store: s, data: data, until: s.raft.CommitIndex() + maxOvertakers}
 	if state.Format() >= 2 {
 		p.id = e.ID
 	}
@@ -85,7 +85,7 @@ type proposal struct {
 	store     *Store
 	data      []byte
 	id        string // "" if it must not be repeated
-	begun     uint64 // index up to which entries were committed before
+	until     uint64 // index up to which entries may be committed before the last attempt
 	uncertain error  // the first attempt after which the outcome was unknown
 }
 
@@ -131,7 +131,7 @@ func (p *proposal) recent(ctx context.Context, l lead) error {
 	if err != nil {
 		return uncertain(err)
 	}
-	if uint64(index) > p.begun+maxOvertakers {
+	if uint64(index) > p.until {
 		return uncertain(errOvertaken)
 	}
 	return nil
