@@ -28,44 +28,53 @@ others, and any that turns up again, join anew with a token and an empty directo
   samara controller recover --dir /var/lib/samara -y`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := g.checkOutput(false); err != nil {
-				return err
-			}
 			var err error
 			if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 				return err
 			}
-			look := o
-			look.DryRun = true
-			plan, err := g.recover(c.Context(), look)
-			if err != nil {
+			if err := g.checkOutput(false); err != nil {
 				return err
 			}
 			if o.DryRun {
-				return g.print(c.OutOrStdout(), view{data: plan, text: func(w io.Writer) error { return writeRecovery(w, "would be", plan) }})
-			}
-			if !yes {
-				if err := writeRecovery(c.ErrOrStderr(), "will be", plan); err != nil {
+				plan, err := g.recover(c.Context(), o)
+				if err != nil {
 					return err
 				}
+				return g.print(c.OutOrStdout(), view{data: plan, text: func(w io.Writer) error { return writeRecovery(w, "would be", plan) }})
 			}
-			if err := g.confirm(c, yes, "recover cluster "+plan.Cluster+" from controller "+plan.ID+" alone"); err != nil {
-				return err
-			}
-			if plan, err = g.recover(c.Context(), o); err != nil {
-				return err
-			}
-			if err := g.print(c.OutOrStdout(), view{data: plan, text: func(w io.Writer) error { return writeRecovery(w, "is", plan) }}); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(c.ErrOrStderr(), "next: systemctl start samara, or samara serve --dir %s; then join further controllers, each with a new samara controller token\n", o.Dir)
-			return err
+			return g.recoverAsked(c, o, yes)
 		},
 	}
 	c.Flags().StringVar(&o.Dir, "dir", defaultDir, "`directory` of the controller, which must not run")
 	confirmFlag(c, &yes)
 	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "say what would be done, and change nothing")
 	return c
+}
+
+// recoverAsked recovers once somebody has seen what that does and said yes, or has said so in advance.
+func (g *global) recoverAsked(c *cobra.Command, o controller.RecoverOptions, yes bool) error {
+	look := o
+	look.DryRun = true
+	plan, err := g.recover(c.Context(), look)
+	if err != nil {
+		return err
+	}
+	if !yes {
+		if err := writeRecovery(c.ErrOrStderr(), "will be", plan); err != nil {
+			return err
+		}
+	}
+	if err := g.confirm(c, yes, "recover cluster "+plan.Cluster+" from controller "+plan.ID+" alone"); err != nil {
+		return err
+	}
+	if plan, err = g.recover(c.Context(), o); err != nil {
+		return err
+	}
+	if err := g.print(c.OutOrStdout(), view{data: plan, text: func(w io.Writer) error { return writeRecovery(w, "is", plan) }}); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.ErrOrStderr(), "next: systemctl start samara, or samara serve --dir %s; then join further controllers, each with a new samara controller token\n", o.Dir)
+	return err
 }
 
 // writeRecovery prints what a recovery does.
