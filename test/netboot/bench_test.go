@@ -54,11 +54,17 @@ func try(t *testing.T, name string, args ...string) (string, error) {
 
 // A bench is a server in a namespace with a bridge that clients are plugged into.
 type bench struct {
+	*server
 	t       *testing.T
 	name    string // of the server's namespace, and the beginning of the clients'
 	clients int
+}
 
-	stdin io.Closer
+// A server is a process that serves in a namespace.
+type server struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
 	done  chan struct{} // closed when the server's output has ended
 	mu    sync.Mutex
 	lines []string
@@ -72,7 +78,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal("network namespaces need root: run the tests with make test, or with go test -exec sudo")
 	}
 	need(t, "ip", "iproute2")
-	b := &bench{t: t, name: fmt.Sprintf("samara-nb-%d", os.Getpid()), done: make(chan struct{}), news: make(chan struct{}, 1)}
+	b := &bench{t: t, name: fmt.Sprintf("samara-nb-%d", os.Getpid())}
 	b.addNamespace(b.name)
 	b.ip(b.name, "link add br0 type bridge stp_state 0 forward_delay 0")
 	b.ip(b.name, "link set lo up")
@@ -80,7 +86,7 @@ func newBench(t *testing.T) *bench {
 	b.ip(b.name, "address add %s/24 dev br0", serverAddress)
 	b.ip(b.name, "address add 10.79.0.1/24 dev br0")
 	b.ip(b.name, "route add 10.78.0.0/24 via %s", relayAddress)
-	b.start()
+	b.server = startServer(t, b.name, 1, 1)
 	return b
 }
 
@@ -95,93 +101,115 @@ func (b *bench) ip(namespace, format string, args ...any) {
 	command(b.t, "ip", append([]string{"-n", namespace}, strings.Fields(fmt.Sprintf(format, args...))...)...)
 }
 
-// start runs this binary again as the server.
-func (b *bench) start() {
-	b.t.Helper()
+// startServer runs this binary again, in a namespace, as the controller with that number of so many.
+func startServer(t *testing.T, namespace string, number, of int) *server {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
-	cmd := exec.Command("ip", "netns", "exec", b.name, self)
-	cmd.Env = append(os.Environ(), serverMode+"=1")
+	s := &server{t: t, done: make(chan struct{}), news: make(chan struct{}, 1)}
+	s.cmd = exec.Command("ip", "netns", "exec", namespace, self)
+	s.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d/%d", serverMode, number, of))
 	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	stdout, err := cmd.StdoutPipe()
+	s.cmd.Stderr = &stderr
+	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
-	if b.stdin, err = cmd.StdinPipe(); err != nil {
-		b.t.Fatal(err)
+	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		b.t.Fatal(err)
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
 	go func() {
-		for s := bufio.NewScanner(stdout); s.Scan(); {
-			b.mu.Lock()
-			b.lines = append(b.lines, s.Text())
-			b.mu.Unlock()
+		for lines := bufio.NewScanner(stdout); lines.Scan(); {
+			s.mu.Lock()
+			s.lines = append(s.lines, lines.Text())
+			s.mu.Unlock()
 			select {
-			case b.news <- struct{}{}:
+			case s.news <- struct{}{}:
 			default:
 			}
 		}
-		close(b.done)
+		close(s.done)
 	}()
-	b.t.Cleanup(func() {
-		_ = b.stdin.Close()
-		select {
-		case <-b.done:
-		case <-time.After(patience):
-			_ = cmd.Process.Kill()
-			b.t.Error("the server did not stop")
+	t.Cleanup(func() {
+		if s.cmd.ProcessState != nil { // it was killed
+			return
 		}
-		if err := cmd.Wait(); err != nil {
-			b.t.Errorf("server: %v\n%s", err, stderr.String())
+		_ = s.stdin.Close()
+		select {
+		case <-s.done:
+		case <-time.After(patience):
+			_ = s.cmd.Process.Kill()
+			t.Error("the server did not stop")
+		}
+		if err := s.cmd.Wait(); err != nil {
+			t.Errorf("server: %v\n%s", err, stderr.String())
 		}
 	})
-	b.await("ready")
+	s.await("ready")
+	return s
+}
+
+// kill ends the server without a word.
+func (s *server) kill() {
+	s.t.Helper()
+	if err := s.cmd.Process.Kill(); err != nil {
+		s.t.Fatal(err)
+	}
+	<-s.done
+	_ = s.cmd.Wait() // says that it was killed
+}
+
+// believe tells the server which controllers live, by their numbers.
+func (s *server) believe(live ...int) {
+	s.t.Helper()
+	fmt.Fprintln(s.stdin, strings.Trim(fmt.Sprint(live), "[]"))
+	s.await(fmt.Sprintf("live %v", live))
 }
 
 // stop ends the server and returns what it counted.
-func (b *bench) stop() netboot.Counters {
-	b.t.Helper()
-	_ = b.stdin.Close()
-	line := b.await("counters ")
+func (s *server) stop() netboot.Counters {
+	s.t.Helper()
+	_ = s.stdin.Close()
+	line := s.await("counters ")
 	var c netboot.Counters
 	if err := json.Unmarshal([]byte(strings.TrimPrefix(line, "counters ")), &c); err != nil {
-		b.t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	return c
 }
 
 // await waits until the server has said a line that begins with prefix, and returns it.
-func (b *bench) await(prefix string) string {
-	b.t.Helper()
+func (s *server) await(prefix string) string {
+	s.t.Helper()
 	deadline := time.After(patience)
 	for {
-		lines := b.said()
+		lines := s.said()
 		for _, l := range lines {
 			if strings.HasPrefix(l, prefix) {
 				return l
 			}
 		}
 		select {
-		case <-b.news:
-		case <-b.done:
-			if len(b.said()) == len(lines) {
-				b.t.Fatalf("the server ended without %q; it said:\n%s", prefix, strings.Join(lines, "\n"))
+		case <-s.news:
+		case <-s.done:
+			if len(s.said()) == len(lines) {
+				s.t.Fatalf("the server ended without %q; it said:\n%s", prefix, strings.Join(lines, "\n"))
 			}
 		case <-deadline:
-			b.t.Fatalf("the server did not say %q; it said:\n%s", prefix, strings.Join(lines, "\n"))
+			s.t.Fatalf("the server did not say %q; it said:\n%s", prefix, strings.Join(lines, "\n"))
 		}
 	}
 }
 
-func (b *bench) said() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return append([]string(nil), b.lines...)
+func (s *server) said() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.lines...)
 }
 
 // A host is a client's namespace with one interface, eth0, on the bridge.

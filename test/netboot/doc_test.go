@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// serverMode is set in the environment of the process that is to be the server: this test binary, started again inside
-// the server's namespace.
+// serverMode is set in the environment of a process that is to be a server: this test binary, started again inside the
+// server's namespace. It says which controller of how many, as 1/3.
 const serverMode = "SAMARA_TEST_NETBOOT_SERVER"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(serverMode) != "" {
-		if err := serve(os.Stdin, os.Stdout); err != nil {
+	if who := os.Getenv(serverMode); who != "" {
+		if err := serve(who, os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

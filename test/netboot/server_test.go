@@ -1,6 +1,7 @@
 package netboot_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/netboot"
@@ -54,7 +56,7 @@ func blobOf(seed byte, size int) fleet.Blob {
 	return fleet.Blob{Digest: fleet.Digest{seed}, Size: int64(size)}
 }
 
-func state() (fleet.State, error) {
+func state(controllers []fleet.Controller) (fleet.State, error) {
 	key := fleet.Secret(bytes.Repeat([]byte{7}, 32))
 	network := func(name, subnet string, mode fleet.DHCPMode) fleet.Network {
 		return fleet.Network{Name: name, Subnet: netip.MustParsePrefix(subnet), DHCP: mode}
@@ -76,7 +78,7 @@ func state() (fleet.State, error) {
 		fleet.InitCluster{
 			Cluster: fleet.Cluster{
 				Name: "wire", ID: "id", CA: []byte("ca"), CAKey: key, MeshKey: key, TokenKey: key, IDKey: key,
-				Controllers: []fleet.Controller{self()},
+				Controllers: controllers,
 			},
 			Networks: []fleet.Network{full, network("lab", "10.79.0.0/24", fleet.DHCPProxy), network("far", "10.78.0.0/24", fleet.DHCPFull)},
 		},
@@ -94,8 +96,13 @@ func state() (fleet.State, error) {
 	return s, nil
 }
 
-func self() fleet.Controller {
-	return fleet.Controller{ID: "c1", Address: serverAddress, Ports: fleet.DefaultPorts}
+// controllers returns those of a cluster of n: c1 at serverAddress, c2 at the next address and so on.
+func controllers(n int) []fleet.Controller {
+	var all []fleet.Controller
+	for address := serverAddress; len(all) < n; address = address.Next() {
+		all = append(all, fleet.Controller{ID: fmt.Sprintf("c%d", len(all)+1), Address: address, Ports: fleet.DefaultPorts})
+	}
+	return all
 }
 
 type memoryBlob struct{ *bytes.Reader }
@@ -122,16 +129,25 @@ func (r *reporter) Unknown(m fleet.UnknownMachine) {
 	r.say("unknown %s from %s relay %s class %q firmware %q", m.MAC, m.From, m.Relay, m.VendorClass, m.Firmware)
 }
 
-// serve is the server's process: it says "ready", serves until its input ends, and says what it counted.
-func serve(in io.Reader, out io.Writer) error {
-	s, err := state()
+// serve is a server's process: it says "ready", serves until its input ends, and says what it counted. Its input are the
+// numbers of the controllers that it is to take for alive from now on.
+func serve(who string, in io.Reader, out io.Writer) error {
+	var number, of int
+	if _, err := fmt.Sscanf(who, "%d/%d", &number, &of); err != nil {
+		return fmt.Errorf("which server %q: %w", who, err)
+	}
+	all := controllers(of)
+	s, err := state(all)
 	if err != nil {
 		return err
 	}
+	var live atomic.Pointer[[]fleet.Controller]
+	live.Store(&all)
 	r := &reporter{to: out}
 	server, err := netboot.Open(netboot.Config{
 		State: func() fleet.State { return s },
-		Self:  self(),
+		Self:  all[number-1],
+		Live:  func() []fleet.Controller { return *live.Load() },
 		Pin:   strings.Repeat("ab", 32),
 		Token: func(fleet.BootPlan) (string, string, error) { return "boot-id", serverToken, nil },
 		Blob: func(d fleet.Digest) (netboot.Blob, error) {
@@ -151,7 +167,14 @@ func serve(in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
-		_, _ = io.Copy(io.Discard, in) // ends with the test's process, however that ends
+		for lines := bufio.NewScanner(in); lines.Scan(); { // ends with the test's process, however that ends
+			var some []fleet.Controller
+			for _, number := range strings.Fields(lines.Text()) {
+				some = append(some, all[number[0]-'1'])
+			}
+			live.Store(&some)
+			r.say("live [%s]", lines.Text())
+		}
 		cancel()
 	}()
 	r.say("ready")
