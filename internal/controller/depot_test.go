@@ -354,6 +354,13 @@ func (h *head) mustHoldNothing(t *testing.T) {
 	}
 }
 
+func (h *head) cut(t *testing.T, b fleet.Blob) {
+	t.Helper()
+	path := filepath.Join(h.blobs.Dir(), b.Digest.String())
+	must(t, os.Chmod(path, 0o644))
+	must(t, os.Truncate(path, b.Size/2))
+}
+
 func (h *head) damage(t *testing.T, b fleet.Blob) {
 	t.Helper()
 	path := filepath.Join(h.blobs.Dir(), b.Digest.String())
