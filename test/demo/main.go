@@ -1,5 +1,5 @@
-// Command demo shows Samara at work on one Linux machine: a controller and four machines without disks, in a network
-// namespace of their own. It does what a person would do, through samara's command line. "make demo" runs it.
+// Command demo shows Samara at work on one Linux machine: three controllers and four machines without disks, in network
+// namespaces of their own. It does what a person would do, through samara's command line. "make demo" runs it.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 
 const usage = "usage: demo up [--samara FILE] [--out DIR] | demo down [--out DIR]"
 
-// networkName is the one network namespace that a demo has; there is at most one demo on a machine.
+// networkName is the network that a demo has, and with a host's name appended that of its controllers; there is at most one demo on a machine.
 const networkName = "samara-demo"
 
 func main() {

@@ -83,6 +83,7 @@ func (d *demo) sayNext() {
 Try next, as root:
   export SAMARA_SOCKET=%s
   %[2]s status
+  %[2]s controller list
   %[2]s node list
   %[2]s node timeline n4
   %[4]s
@@ -121,7 +122,7 @@ func runCommand(ctx context.Context, c *exec.Cmd) error {
 	return errors.Join(c.Wait(), ctx.Err())
 }
 
-// needMemory is for four machines of 1 GiB, the controller, and the import of the image.
+// needMemory is for four machines of 1 GiB, the controllers, and the import of the image.
 const needMemory = 5 << 30
 
 // checkMemory returns an error if this host has not the memory for the demo.

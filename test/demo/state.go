@@ -67,6 +67,16 @@ func (d *demo) record(name string, p *lab.Process) error {
 	return d.save()
 }
 
+// forget strikes a process from the record, which is about to end.
+func (d *demo) forget(p *lab.Process) error {
+	pid, err := p.PID()
+	if err != nil {
+		return errors.Join(err, p.Ended())
+	}
+	d.state.Processes = slices.DeleteFunc(d.state.Processes, func(r process) bool { return r.PID == pid })
+	return d.save()
+}
+
 // running reports whether everything that s names is alive.
 func (s state) running() bool {
 	return s.Complete && !slices.ContainsFunc(s.Processes, func(p process) bool { return !p.Alive() })
@@ -93,7 +103,7 @@ func (d *demo) down() error {
 // remove ends what a demo started and removes its network and its files.
 func (d *demo) remove(s state) error {
 	var errs []error
-	for _, p := range slices.Backward(s.Processes) { // the controller was the first, and goes last
+	for _, p := range slices.Backward(s.Processes) { // the controllers were the first, and go last
 		if p.Alive() {
 			d.say("ending %s (process %d)", p.Name, p.Number)
 			errs = append(errs, p.End(10*time.Second))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -13,7 +14,10 @@ import (
 	"github.com/samara-hpc/samara/test/lab"
 )
 
-const imageName = "debian"
+const (
+	imageName   = "debian"
+	controllers = 3
+)
 
 // bootTimeout is for one machine, from power-on to a system that is up. Emulated on a busy host it takes a minute.
 const bootTimeout = 8 * time.Minute
@@ -27,7 +31,8 @@ type demo struct {
 	accel      lab.Accelerator
 	network    *lab.Network
 	ssh        *lab.SSH
-	controller *lab.Controller
+	cluster    *lab.Cluster
+	controller *lab.Controller // the one that is asked
 	image      fleet.ImageVersion
 	figures    []lab.Figures
 }
@@ -65,7 +70,7 @@ func (d *demo) up(ctx context.Context) error {
 		if d.network, err = lab.OpenNetwork(networkName); err != nil {
 			return fmt.Errorf("%w; make demo-down ends what is left of the demo", err)
 		}
-		d.useNames()
+		d.controller = lab.NewController(d.network.Host(1), d.binary, d.dir())
 		d.sayNext()
 		return nil
 	}
@@ -85,7 +90,7 @@ func (d *demo) up(ctx context.Context) error {
 		if ctx.Err() != nil {
 			err = fmt.Errorf("interrupted: %w", err)
 		}
-		return fmt.Errorf("%w\n\nThe logs are in %s: head*.log of controllers, *.console of the machines.\n"+
+		return fmt.Errorf("%w\n\nThe logs are in %s: head*.log of the controllers, *.console of the machines.\n"+
 			"What was started runs on, to be looked at. Then: make demo-down, and make demo to try again", err, d.dir())
 	}
 	return nil
@@ -101,13 +106,11 @@ func (d *demo) perform(ctx context.Context) error {
 	}
 	defer d.writeFigures()
 	all := guests()
-	for _, g := range all[:len(all)-1] {
-		if err := d.boot(ctx, g); err != nil {
+	for _, stage := range []func(context.Context, guest) error{d.bootInPeace, d.bootThroughKill, d.bootInPeace, d.bootFromPeers} {
+		if err := stage(ctx, all[0]); err != nil {
 			return err
 		}
-	}
-	if err := d.bootFromPeers(ctx, all[len(all)-1]); err != nil {
-		return err
+		all = all[1:]
 	}
 	d.state.Complete = true
 	if err := d.save(); err != nil {
@@ -134,24 +137,7 @@ func (d *demo) prepare(ctx context.Context) (err error) {
 		return err
 	}
 
-	d.step("A controller")
-	if d.network, err = lab.NewNetwork(networkName, true); err != nil {
-		return err
-	}
-	if _, err := d.network.AddHost(1); err != nil {
-		return err
-	}
-	d.say("network namespace %s: bridge %s, controller at %s, machines in %s", networkName, lab.Bridge, lab.ControllerAddress, lab.Subnet)
-	if d.ssh, err = lab.NewSSH(d.network, d.dir()); err != nil {
-		return err
-	}
-	d.useNames()
-	d.say("$ samara init --dir %s …", d.controller.Dir)
-	if err := d.controller.Init(ctx, "demo", d.ssh.PublicKey()); err != nil {
-		return err
-	}
-	d.say("$ samara serve --dir %s …", d.controller.Dir)
-	if err := d.serve(ctx); err != nil {
+	if err := d.form(ctx); err != nil {
 		return err
 	}
 
@@ -166,25 +152,62 @@ func (d *demo) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// useNames sets what can be known of a network without anything running.
-func (d *demo) useNames() {
-	d.controller = lab.NewController(d.network.Host(1), d.binary, d.dir())
+// form brings up the controllers.
+func (d *demo) form(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	d.step("Three controllers, each on a host of its own")
+	if d.network, err = lab.NewNetwork(networkName, true); err != nil {
+		return err
+	}
+	if d.cluster, err = d.network.AddCluster(controllers, d.binary, d.dir()); err != nil {
+		return err
+	}
+	d.say("network namespace %s: bridge %s, controllers from %s on, machines in %s", networkName, lab.Bridge, lab.ControllerAddress, lab.Subnet)
+	if d.ssh, err = lab.NewSSH(d.network, d.dir()); err != nil {
+		return err
+	}
+	for i, c := range d.cluster.Controllers {
+		if i == 0 {
+			d.controller = c
+			d.say("%s$ samara init …", c.Host.ID)
+			err = c.Init(ctx, "demo", d.ssh.PublicKey())
+		} else {
+			d.say("%s$ samara controller join %s --token …", c.Host.ID, d.controller.Host.Address)
+			err = c.Join(ctx, d.controller)
+		}
+		if err != nil {
+			return err
+		}
+		if err := d.serve(ctx, c); err != nil {
+			return err
+		}
+	}
+	if err := d.cluster.WaitWhole(ctx); err != nil {
+		return err
+	}
+	d.say("%s$ samara controller list", d.controller.Host.ID)
+	list, err := d.controller.Run(ctx, "controller", "list")
+	d.say("%s", strings.TrimRight(list, "\n"))
+	return err
 }
 
-func (d *demo) serve(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	err := d.controller.Serve(ctx)
-	if p := d.controller.Process(); p != nil && p.Ended() == nil {
-		if err := d.record("samara serve", p); err != nil {
+// serve starts a controller, which runs on when the demo has ended.
+func (d *demo) serve(ctx context.Context, c *lab.Controller) error {
+	d.say("%s$ samara serve …", c.Host.ID)
+	err := c.Serve(ctx)
+	if p := c.Process(); p != nil && p.Ended() == nil {
+		if err := d.record("samara serve on "+c.Host.ID, p); err != nil {
 			return err
 		}
 	}
 	return err
 }
 
-// boot adds a node, switches its machine on and follows it until its system is up.
-func (d *demo) boot(ctx context.Context, g guest) error {
+func (d *demo) bootInPeace(ctx context.Context, g guest) error { return d.boot(ctx, g, nil) }
+
+// boot adds a node, switches its machine on and follows it until its system is up. What strikes meanwhile may be nil.
+func (d *demo) boot(ctx context.Context, g guest, strikes func(context.Context, *lab.VM) error) error {
 	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
 	defer cancel()
 	d.step("%s, %s", g.Name, g.Firmware)
@@ -199,7 +222,7 @@ func (d *demo) boot(ctx context.Context, g guest) error {
 	if err := d.record("machine "+g.Name, vm.Process); err != nil {
 		return err
 	}
-	f, err := d.follow(ctx, g, vm)
+	f, err := d.follow(ctx, g, vm, strikes)
 	d.figures = append(d.figures, f)
 	if err != nil {
 		return fmt.Errorf("%s does not come up: %w\n\nThe last lines of its console:\n%s", g.Name, err, vm.Console.Tail(30))
@@ -208,11 +231,16 @@ func (d *demo) boot(ctx context.Context, g guest) error {
 }
 
 // follow waits until a machine is up, logs in, and returns its figures.
-func (d *demo) follow(ctx context.Context, g guest, vm *lab.VM) (lab.Figures, error) {
+func (d *demo) follow(ctx context.Context, g guest, vm *lab.VM, strikes func(context.Context, *lab.VM) error) (lab.Figures, error) {
 	beat, stop := context.WithCancel(ctx)
 	defer stop()
 	go lab.Heartbeat(beat, 5*time.Second, func() { d.sayProgress(beat, vm) })
 	none := lab.Figures{Name: g.Name, Firmware: g.Firmware, Image: d.image.Root.Size}
+	if strikes != nil {
+		if err := strikes(ctx, vm); err != nil {
+			return none, err
+		}
+	}
 	login, err := lab.WaitLogin(ctx, vm)
 	if err != nil {
 		return none, err
@@ -236,19 +264,73 @@ func (d *demo) follow(ctx context.Context, g guest, vm *lab.VM) (lab.Figures, er
 	return lab.Measure(ctx, d.ssh, vm, g.ip, login, boot, d.image)
 }
 
-// bootFromPeers boots a machine while nothing can be had of the controller's swarm port.
-func (d *demo) bootFromPeers(ctx context.Context, g guest) error {
-	port := fleet.DefaultPorts.Swarm
-	d.step("The controller's swarm port, %d, is cut off: what comes now can only get the image from its peers", port)
-	if err := d.controller.Host.Cut(port); err != nil {
+// bootThroughKill kills the controller that leads while a machine boots.
+func (d *demo) bootThroughKill(ctx context.Context, g guest) error {
+	leader, err := d.cluster.Leader(ctx)
+	if err != nil {
 		return err
 	}
-	if err := d.boot(ctx, g); err != nil {
+	for _, c := range d.cluster.Controllers {
+		if c != leader {
+			d.controller = c
+		}
+	}
+	d.step("While %s loads its image, %s, which leads, will be killed", g.Name, leader.Host.ID)
+	if err := d.boot(ctx, g, func(ctx context.Context, vm *lab.VM) error { return d.kill(ctx, vm, leader) }); err != nil {
+		return err
+	}
+	next, err := d.cluster.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	d.say("  %s came up without %s; %s leads now", g.Name, leader.Host.ID, next.Host.ID)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := d.serve(ctx, leader); err != nil {
+		return err
+	}
+	return d.cluster.WaitWhole(ctx)
+}
+
+// kill waits until a machine has half of its image, and kills a controller there.
+func (d *demo) kill(ctx context.Context, vm *lab.VM, c *lab.Controller) error {
+	var got int64
+	err := vm.Capture(ctx, func(p lab.Packet) bool {
+		if !p.Sent && p.TCP && p.From.Port() == fleet.DefaultPorts.Swarm {
+			got += int64(p.Length)
+		}
+		return got >= d.image.Root.Size/2
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.forget(c.Process()); err != nil {
+		return err
+	}
+	c.Kill()
+	d.say("  %3d s  kill -9 of %s: %s has half of its image", int(time.Since(vm.On).Seconds()), c.Host.ID, vm.Name)
+	return nil
+}
+
+// bootFromPeers boots a machine while nothing can be had of any controller's swarm port.
+func (d *demo) bootFromPeers(ctx context.Context, g guest) error {
+	port := fleet.DefaultPorts.Swarm
+	d.step("The controllers' swarm port, %d, is cut off: what comes now can only get the image from its peers", port)
+	for _, c := range d.cluster.Controllers {
+		if err := c.Host.Cut(port); err != nil {
+			return err
+		}
+	}
+	if err := d.boot(ctx, g, nil); err != nil {
 		return err
 	}
 	if f := d.figures[len(d.figures)-1]; f.Origin != 0 || f.Peers < f.Image {
-		return fmt.Errorf("%s got %d bytes of its image from the controller and %d of %d from its peers; want none and all", g.Name, f.Origin, f.Peers, f.Image)
+		return fmt.Errorf("%s got %d bytes of its image from controllers and %d of %d from its peers; want none and all", g.Name, f.Origin, f.Peers, f.Image)
 	}
-	d.say("  not one byte of its image came from the controller")
-	return d.controller.Host.Heal()
+	d.say("  not one byte of its image came from a controller")
+	var errs []error
+	for _, c := range d.cluster.Controllers {
+		errs = append(errs, c.Host.Heal())
+	}
+	return errors.Join(errs...)
 }

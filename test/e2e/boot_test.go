@@ -21,7 +21,7 @@ import (
 // TestMachinesBootAndFeedEachOther is one long scene, since every machine that boots costs a minute: each stage goes
 // on with the machines of those before it.
 func TestMachinesBootAndFeedEachOther(t *testing.T) {
-	s := newScene(t)
+	s := newScene(t, 1)
 	for _, stage := range []struct {
 		name string
 		run  func(*testing.T)

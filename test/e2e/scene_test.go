@@ -22,14 +22,15 @@ const (
 	importTime = 5 * time.Minute
 )
 
-// A scene is a controller with an imported image, and the machines that have been switched on.
+// A scene is a cluster with an imported image, and the machines that have been switched on.
 type scene struct {
 	accel      lab.Accelerator
 	dir        string
 	tar        string // of the image
 	network    *lab.Network
 	ssh        *lab.SSH
-	controller *lab.Controller
+	cluster    *lab.Cluster
+	controller *lab.Controller // the one that is asked: the first
 	image      fleet.ImageVersion
 	vms        map[string]*lab.VM
 }
@@ -68,8 +69,8 @@ func binary(t *testing.T) string {
 	return path
 }
 
-// newScene brings up everything but the machines.
-func newScene(t *testing.T) *scene {
+// newScene brings up everything but the machines, with that many controllers.
+func newScene(t *testing.T, controllers int) *scene {
 	t.Helper()
 	if err := lab.Need(); err != nil {
 		t.Fatalf("%v (test/prepare test does it)", err)
@@ -99,15 +100,15 @@ func newScene(t *testing.T) *scene {
 	if s.ssh, err = lab.NewSSH(s.network, s.dir); err != nil {
 		t.Fatal(err)
 	}
-	host, err := s.network.AddHost(1)
-	if err != nil {
+	if s.cluster, err = s.network.AddCluster(controllers, samara, s.dir); err != nil {
 		t.Fatal(err)
 	}
-	s.controller = lab.NewController(host, samara, s.dir)
-	if err := s.controller.Init(ctx, "e2e", s.ssh.PublicKey()); err != nil {
+	s.controller = s.cluster.Controllers[0]
+	forming, cancel := context.WithTimeout(ctx, 2*patience)
+	defer cancel()
+	if err := s.cluster.Form(forming, "e2e", s.ssh.PublicKey()); err != nil {
 		t.Fatal(err)
 	}
-	s.serve(t)
 	s.importImage(t)
 	t.Logf("machines run on %s; the image has %d bytes", s.accel, s.image.Root.Size)
 	return s

@@ -141,18 +141,20 @@ func (c *Controller) AddNode(ctx context.Context, m Machine, ip netip.Addr, imag
 
 // Boot returns the newest boot of a node; false if the controller has seen none.
 func (c *Controller) Boot(ctx context.Context, node string) (fleet.Boot, bool, error) {
-	var boots []fleet.Boot
-	if err := c.Ask(ctx, &boots, "node", "timeline", node); err != nil || len(boots) == 0 {
+	client := c.Client()
+	defer client.Close()
+	boots, err := client.Boots(ctx, node)
+	if err != nil || len(boots) == 0 {
 		return fleet.Boot{}, false, err
 	}
 	return boots[0], true, nil
 }
 
-// WaitBoot waits until the newest boot of a node is as wanted, asking several times a second.
+// WaitBoot waits until the newest boot of a node is as wanted, asking ten times a second.
 func (c *Controller) WaitBoot(ctx context.Context, node string, wanted func(fleet.Boot) bool) (fleet.Boot, error) {
 	var boot fleet.Boot
 	var last error
-	err := poll(ctx, 200*time.Millisecond, func() (bool, error) {
+	err := poll(ctx, 100*time.Millisecond, func() (bool, error) {
 		var seen bool
 		boot, seen, last = c.Boot(ctx, node)
 		return last == nil && seen && wanted(boot), nil
