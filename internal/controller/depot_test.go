@@ -115,6 +115,7 @@ type head struct {
 	fault func(fleet.Digest) error // of its Blob, if not nil
 	lies  map[fleet.Digest][]byte  // what it sends instead of a blob
 	stall chan struct{}            // before it ends, nothing is sent of a blob
+	gate  chan struct{}            // before it ends, it fetches nothing, if not nil
 }
 
 // A syncBuffer is a log that several goroutines write.
@@ -145,6 +146,13 @@ func (h *head) Pull(ctx context.Context, r api.PullRequest, progress func(api.Pr
 	h.mu.Unlock()
 	if dead {
 		return errDead
+	}
+	if h.gate != nil {
+		select {
+		case <-h.gate:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	return h.puller.Pull(ctx, r, progress)
 }
@@ -321,8 +329,7 @@ func (s *scene) add(t *testing.T, v fleet.ImageVersion) {
 	must(t, err)
 }
 
-func (h *head) holds(t *testing.T, v fleet.ImageVersion) bool {
-	t.Helper()
+func (h *head) holds(v fleet.ImageVersion) bool {
 	for _, b := range v.Blobs() {
 		if !h.blobs.Has(b.Digest) {
 			return false

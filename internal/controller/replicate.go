@@ -216,6 +216,7 @@ func (r *replication) tooFew(holders []string, need int) error {
 	if len(why) == 0 {
 		why = append(why, errors.New("this controller is no longer one of the cluster"))
 	}
-	return fmt.Errorf("%w: only %d of %d controllers hold it, and %d must before it is published: %w",
+	// What went wrong on others is text here: none of it says that this change may have been made.
+	return fmt.Errorf("%w: only %d of %d controllers hold it, and %d must before it is published: %v",
 		api.ErrUnavailable, len(holders), len(r.cluster.Controllers), need, joined(why))
 }

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"slices"
 	"strings"
@@ -188,4 +189,90 @@ func TestAnImportThatEndsStopsThePulls(t *testing.T) {
 	}
 	a.images.pulls.Wait()
 	b.mustHoldNothing(t)
+}
+
+func TestTheRestGoesOnAfterAMajority(t *testing.T) {
+	s := newScene(t, 3, 2, nil)
+	a, b, c := s.heads[0], s.heads[1], s.heads[2]
+	c.gate = make(chan struct{})
+	v := a.version(t, 1, 1<<20)
+	var last api.Progress
+	must(t, a.publish(t, v, func(p api.Progress) {
+		if p.Note != "" {
+			last = p
+		}
+	}))
+	if want := "2 of 3 controllers hold it"; last.Note != want {
+		t.Errorf("got %q, want %q", last.Note, want)
+	}
+	b.mustHold(t, v)
+	if c.holds(v) {
+		t.Error("c was waited for")
+	}
+	close(c.gate)
+	a.images.pulls.Wait()
+	c.mustHold(t, v)
+}
+
+func TestPullsEndWithTheController(t *testing.T) {
+	s := newScene(t, 3, 2, nil)
+	a, c := s.heads[0], s.heads[2]
+	c.gate = make(chan struct{}) // which never ends
+	v := a.version(t, 1, 1<<20)
+	must(t, a.publish(t, v, ignore))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	must(t, a.images.run(ctx))
+	if err := a.publish(t, a.version(t, 9, 1<<20), ignore); !errors.Is(err, api.ErrUnavailable) {
+		t.Errorf("after the end: got %v, want %v", err, api.ErrUnavailable)
+	}
+}
+
+func TestOnlyTheLeaderRenewsInitramfs(t *testing.T) {
+	var mu sync.Mutex
+	built := map[string]int{} // attempts, by controller
+	s := newScene(t, 2, 2, func(c *depotConfig) {
+		id := c.Self.ID
+		c.Agent = func(string) ([]byte, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			built[id]++
+			return []byte("agent of " + id), nil
+		}
+	})
+	a, b := s.heads[0], s.heads[1]
+	stale, fresh := a.version(t, 1, 1<<20), a.version(t, 10, 1<<20)
+	fresh.Agent = sha256.Sum256([]byte("agent of a"))
+	s.add(t, stale)
+	s.add(t, fresh)
+	s.run(t, a, b)
+	eventually(t, "the leader to try", func() bool { return strings.Contains(a.logs.String(), "cannot renew") })
+	eventually(t, "b to fetch all", b.is(8, 0, 0))
+	mu.Lock()
+	defer mu.Unlock()
+	if built["a"] == 0 || built["b"] != 0 {
+		t.Errorf("tries: %v, want some of a and none of b", built)
+	}
+	if log := a.logs.String(); strings.Count(log, "cannot renew") != 1 || !strings.Contains(log, "i:1") {
+		t.Errorf("the root of neither version is a squashfs, and only i:1 has another agent: a logged %s", log)
+	}
+}
+
+func TestAnInitramfsIsOnAMajorityWhenItIsSet(t *testing.T) {
+	s := newScene(t, 3, 2, nil)
+	a, b, c := s.heads[0], s.heads[1], s.heads[2]
+	s.add(t, a.version(t, 1, 1<<20))
+	c.kill()
+	made := a.put(t, noise(99, 1<<20))
+	must(t, a.images.setInitramfs(t.Context(), &fleet.SetInitramfs{Image: "i", Version: 1, Initramfs: made, Agent: fleet.Digest{1}}))
+	if got := s.version(t).Initramfs; got != made {
+		t.Errorf("got %v, want %v", got, made)
+	}
+	must(t, b.blobs.Verify(t.Context(), made.Digest))
+	b.kill()
+	other := a.put(t, noise(98, 1<<20))
+	err := a.images.setInitramfs(t.Context(), &fleet.SetInitramfs{Image: "i", Version: 1, Initramfs: other, Agent: fleet.Digest{2}})
+	if !errors.Is(err, api.ErrUnavailable) || s.version(t).Initramfs != made {
+		t.Errorf("got %v and %v, want %v and no change", err, s.version(t).Initramfs, api.ErrUnavailable)
+	}
 }
