@@ -70,6 +70,16 @@ lint: ## check formatting, vet, staticcheck, and that go.mod is tidy
 bench: ## time the hot paths, into out/bench.json too
 	./test/bench $(OUT)
 
+.PHONY: bench-control
+bench-control: ## time three controllers beside a bare Raft loop, into out/bench-control.json
+	mkdir -p $(OUT)
+	go run ./test/bench-control -out $(OUT)/bench-control.json
+
+.PHONY: soak
+soak: build ## break five controllers for SOAK (default 2h) under clients, and check every answer
+	./test/prepare test
+	SAMARA_LINEAR=$(or $(SOAK),2h) go test -count=1 -v -timeout 0 $(if $(SUDO),-exec "sudo -E") ./test/linear
+
 .PHONY: fuzz
 fuzz: ## fuzz every parser of what comes from the network, FUZZTIME each (default 30s)
 	./test/fuzz $(or $(FUZZTIME),30s)

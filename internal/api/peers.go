@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/identity"
 )
 
 // A Hello is how a controller tells another that it lives, and how it is.
@@ -42,15 +43,8 @@ type PullBlobs struct {
 type Observations struct {
 	Boots   []fleet.Boot           `json:"boots,omitempty"`
 	Unknown []fleet.UnknownMachine `json:"unknown,omitempty"`
-	Spent   []SpentToken           `json:"spent,omitempty"`
+	Spent   []identity.SpentToken  `json:"spent,omitempty"`
 	Next    string                 `json:"next"` // the mark to ask with for what comes after
-}
-
-// A SpentToken says which key a boot token was used with.
-type SpentToken struct {
-	Boot    string       `json:"boot"` // the boot's id
-	Key     fleet.Digest `json:"key"`  // SHA-256 of the public key, PKIX DER
-	Expires time.Time    `json:"expires"`
 }
 
 // A Committed is the answer of a leader to another controller's question for a revision.

@@ -2,8 +2,6 @@ package controller
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/api"
@@ -19,25 +17,13 @@ type store struct{ *raftstore.Store }
 // Propose commits e.
 func (s store) Propose(ctx context.Context, e fleet.Entry) (fleet.Revision, error) {
 	rev, err := s.Store.Propose(ctx, e)
-	switch {
-	case errors.Is(err, raftstore.ErrNotLeader):
-		err = fmt.Errorf("%w: %w", api.ErrNotLeader, err)
-	case errors.Is(err, raftstore.ErrUncertain), errors.Is(err, raftstore.ErrClosed):
-		err = fmt.Errorf("%w: %w", api.ErrUnavailable, err)
-	}
-	return rev, err
+	return rev, apiError(err)
 }
 
-// Read returns a state that is at least as new as c promises.
+// Read returns a state as new as c promises.
 func (s store) Read(ctx context.Context, c api.Consistency) (fleet.State, error) {
 	state, err := s.Store.Read(ctx, raftstore.Consistency(c))
-	switch {
-	case errors.Is(err, raftstore.ErrNotLeader):
-		err = fmt.Errorf("%w: %w", api.ErrNotLeader, err)
-	case errors.Is(err, raftstore.ErrUncertain), errors.Is(err, raftstore.ErrClosed):
-		err = fmt.Errorf("%w: %w", api.ErrUnavailable, err)
-	}
-	return state, err
+	return state, apiError(err)
 }
 
 // observer is an observe.Journal as api.Observer.
@@ -76,4 +62,13 @@ func alive(members []mesh.Member) int {
 		}
 	}
 	return n
+}
+
+// forDepot returns the other controllers, to copy blobs from and to.
+func (n *neighbours) forDepot() []otherController {
+	var out []otherController
+	for _, s := range n.all() {
+		out = append(out, otherController{Controller: s.controller, Alive: s.alive, Client: s.client})
+	}
+	return out
 }

@@ -22,8 +22,11 @@ type agents struct {
 	blobs   *blob.Store
 	journal *observe.Journal
 	peers   *peerTable
-	spent   identity.SpentTokens
-	now     func() time.Time
+
+	origins   func() []fleet.Controller // those that are alive
+	authority func(fleet.Cluster) (*identity.Authority, error)
+	spent     *identity.SpentTokens
+	now       func() time.Time
 }
 
 // token mints what the boot script carries for one boot of plan's node.
@@ -67,7 +70,7 @@ func (a *agents) Enroll(_ context.Context, _ netip.AddrPort, r fleet.EnrollReque
 	if err := a.spent.Spend(token, der, now); err != nil {
 		return fleet.EnrollAnswer{}, err
 	}
-	cert, err := certify(cluster, token.Node, r.CSR, now)
+	cert, err := a.certify(cluster, token.Node, r.CSR, now)
 	if err != nil {
 		return fleet.EnrollAnswer{}, err
 	}
@@ -119,12 +122,12 @@ func readBlob(blobs *blob.Store, b fleet.Blob) ([]byte, error) {
 }
 
 // certify issues a node's certificate for the key in a request.
-func certify(cluster fleet.Cluster, node string, csr []byte, now time.Time) ([]byte, error) {
+func (a *agents) certify(cluster fleet.Cluster, node string, csr []byte, now time.Time) ([]byte, error) {
 	key, err := identity.RequestKey(csr)
 	if err != nil {
 		return nil, fmt.Errorf("%w certificate request of %s: %w", fleet.ErrInvalid, node, err)
 	}
-	authority, err := identity.ParseAuthority(cluster.CA, cluster.CAKey)
+	authority, err := a.authority(cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -138,8 +141,8 @@ func (a *agents) Renew(_ context.Context, node string, r fleet.RenewRequest) (fl
 	if _, exists := state.Node(node); !exists || !ok {
 		return fleet.RenewAnswer{}, fmt.Errorf("node %s: %w", node, fleet.ErrNotFound)
 	}
-	cert, err := certify(cluster, node, r.CSR, a.now())
-	return fleet.RenewAnswer{Certificate: cert}, err
+	cert, err := a.certify(cluster, node, r.CSR, a.now())
+	return fleet.RenewAnswer{Certificate: cert, Controllers: cluster.Controllers}, err
 }
 
 // Report takes note of a boot.
@@ -166,6 +169,5 @@ func (a *agents) Swarm(ctx context.Context, node string, remote netip.AddrPort, 
 	if err := a.Report(ctx, node, remote, r); err != nil {
 		return fleet.SwarmAnswer{}, err
 	}
-	cluster, _ := a.state().Cluster()
-	return a.peers.answer(node, r, cluster.Controllers, a.now()), nil
+	return a.peers.answer(node, r, a.origins(), a.now()), nil
 }

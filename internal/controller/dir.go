@@ -13,12 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/identity"
 )
 
 // A dir is a controller's directory. What it holds:
 //
 //	controller.json   who this controller is; written last by Init, so that its presence means a whole directory
-//	keys/             this controller's certificate and private key, and the cluster's CA certificate
+//	keys/             this controller's certificate and private key, the cluster's CA certificate, and the key that
+//	                  seals the CA's private key in the replicated state
 //	admin/            a client certificate for people, to be copied to where they work
 //	raft/             the log and its snapshots
 //	blobs/            images, kernels, initramfs
@@ -40,6 +42,10 @@ type self struct {
 
 func (s self) controller() fleet.Controller {
 	return fleet.Controller{ID: s.ID, Address: s.Address, Ports: s.Ports}
+}
+
+func (s self) subject() identity.Subject {
+	return identity.Subject{Role: identity.RoleController, Name: s.ID}
 }
 
 // load reads controller.json.

@@ -3,10 +3,12 @@ package controller
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/api"
 	"github.com/samara-hpc/samara/internal/blob"
 	"github.com/samara-hpc/samara/internal/netboot"
@@ -26,6 +28,9 @@ type health struct {
 	members func() int              // processes that gossip calls alive
 	boot    func() netboot.Counters // what machines asked
 	started time.Time
+	now     func() time.Time
+
+	controllers func() []api.ControllerView // every controller as this one sees it
 }
 
 // Status returns what the controller knows of itself.
@@ -42,11 +47,7 @@ func (h *health) Status(context.Context) api.Status {
 			s.Blobs.Bytes += b.Size
 		}
 	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(h.blobs.Dir(), &fs); err == nil {
-		s.Disk.Free = int64(fs.Bavail) * fs.Bsize
-		s.Disk.Size = int64(fs.Blocks) * fs.Bsize
-	}
+	s.Disk = h.disk()
 	if s.Disk.Size > 0 && s.Disk.Free*100 < s.Disk.Size*lowDisk {
 		s.Problems = append(s.Problems, api.Problem{
 			What: fmt.Sprintf("the disk of %s is nearly full: %d MiB free", h.blobs.Dir(), s.Disk.Free>>20),
@@ -56,8 +57,87 @@ func (h *health) Status(context.Context) api.Status {
 	if raft.Failure != "" {
 		s.Problems = append(s.Problems, api.Problem{What: "the log has failed: " + raft.Failure, Cure: "see the log of samara serve"})
 	}
-	if !s.Quorum {
-		s.Problems = append(s.Problems, api.Problem{What: "no controller leads: nothing can be changed", Cure: "see the log of samara serve"})
-	}
+	h.addControllers(&s)
 	return s
+}
+
+// addControllers says who the controllers are, and what is wrong among them.
+func (h *health) addControllers(s *api.Status) {
+	s.Controllers = h.controllers()
+	s.Format = h.store.State().Format()
+	healthy := 0
+	var silent []string
+	for _, c := range s.Controllers {
+		if c.Role == api.RoleLeader || c.Role == api.RoleVoter {
+			s.Voters++
+			if c.Alive {
+				healthy++
+			}
+		}
+		if !c.Alive {
+			silent = append(silent, c.ID)
+		}
+		if c.Problem != "" && !c.Self {
+			s.Problems = append(s.Problems, api.Problem{What: fmt.Sprintf("controller %s %s", c.ID, c.Problem), Cure: cureOf(c)})
+		}
+	}
+	s.HA = remark(s.Voters, healthy, len(s.Controllers))
+	if s.Quorum {
+		return
+	}
+	p := api.Problem{What: "no controller leads: nothing can be changed; known nodes still boot", Cure: "wait a few seconds for an election, and see the log of samara serve"}
+	if healthy <= s.Voters/2 {
+		p.What = fmt.Sprintf("no controller leads, because only %d of %d voters answer: nothing can be changed; known nodes still boot", healthy, s.Voters)
+		p.Cure = fmt.Sprintf("start samara on %s; only if a majority is lost for good: systemctl stop samara, then samara controller recover, on the one controller that is to go on", strings.Join(silent, ", "))
+	}
+	s.Problems = append(s.Problems, p)
+}
+
+// cureOf says what to do about a controller that has a problem.
+func cureOf(c api.ControllerView) string {
+	switch {
+	case !c.Alive && c.Role == api.RoleJoining:
+		return "start samara on " + c.ID
+	case !c.Alive:
+		return fmt.Sprintf("start samara on %s, or look at its network; if it is gone for good: samara controller remove %s, then join another", c.ID, c.ID)
+	case c.BlobsMissing > 0:
+		return "nothing to do: it fetches them from the others; samara controller list shows how far it is"
+	}
+	return fmt.Sprintf("samara status on %s says more", c.ID)
+}
+
+// remark says why the cluster would not outlive the loss of a controller; "" if it would.
+func remark(voters, healthy, controllers int) string {
+	switch {
+	case controllers == 1:
+		return "one controller: if it is lost, nobody can boot; samara controller token here, samara controller join on two others"
+	case controllers == 2:
+		return "two controllers are not highly available: if one is lost, nothing can be changed; join a third (samara controller token)"
+	case voters < 3:
+		return fmt.Sprintf("not yet highly available: %d of %d controllers vote, the others are catching up", voters, controllers)
+	case healthy > voters/2 && healthy-1 <= voters/2:
+		return fmt.Sprintf("%d of %d voters answer: if one more is lost, nothing can be changed", healthy, voters)
+	}
+	return ""
+}
+
+// disk returns how full the file system of the controller's directory is.
+func (h *health) disk() api.DiskUsage {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(h.blobs.Dir(), &fs); err != nil {
+		return api.DiskUsage{}
+	}
+	return api.DiskUsage{Free: int64(fs.Bavail) * fs.Bsize, Size: int64(fs.Blocks) * fs.Bsize}
+}
+
+// hello says how this controller is, to the others.
+func (h *health) hello() api.Hello {
+	state := h.store.State()
+	cluster, _ := state.Cluster()
+	have, missing, corrupt := h.depot.repair.counts()
+	return api.Hello{
+		ID: h.self.ID, Cluster: cluster.ID, Version: h.version, Format: fleet.Format, Raft: stats(h.store),
+		Revision: state.Revision(), Leader: h.store.Status().Leader, Disk: h.disk(),
+		Blobs: have, BlobsMissing: missing, BlobsCorrupt: corrupt, Time: h.now().UTC(),
+	}
 }

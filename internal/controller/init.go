@@ -4,16 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
@@ -39,7 +35,8 @@ const initTimeout = time.Minute
 // cluster. It needs no running controller. Options that are refused change nothing on disk; an Init that was
 // interrupted is begun anew by the next. The error wraps fleet.ErrExists if o.Dir holds a controller already.
 func Init(ctx context.Context, o InitOptions) error {
-	cluster, err := newCluster(o, time.Now())
+	sealKey := identity.NewSealKey()
+	cluster, authority, err := newCluster(o, sealKey, time.Now())
 	if err != nil {
 		return err
 	}
@@ -49,14 +46,10 @@ func Init(ctx context.Context, o InitOptions) error {
 	}
 	d := dir(o.Dir)
 	if d.initialised() {
-		return fmt.Errorf("controller in %s: %w; to start over, stop it and remove that directory", d, fleet.ErrExists)
+		return d.errTaken()
 	}
-	err = os.MkdirAll(o.Dir, 0o700)
-	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("make the controller's directory: %w; run as root", err)
-	}
-	if err != nil {
-		return fmt.Errorf("make the controller's directory: %w", err)
+	if err := makeDir(o.Dir); err != nil {
+		return err
 	}
 	unlock, err := d.lock()
 	if err != nil {
@@ -66,27 +59,32 @@ func Init(ctx context.Context, o InitOptions) error {
 	if err := d.clearHalfDone(); err != nil {
 		return err
 	}
-	if err := d.issueKeys(cluster, o); err != nil {
+	me := self{ID: o.ID, Cluster: o.Cluster, ClusterID: cluster.ID, Address: o.Address, Ports: o.Ports}
+	if err := d.issueKeys(authority, cluster.CA, sealKey, me); err != nil {
 		return err
 	}
 	if err := d.firstEntry(ctx, o, first); err != nil {
 		return fmt.Errorf("write the cluster's first entry: %w", err)
 	}
-	me, err := json.MarshalIndent(self{ID: o.ID, Cluster: o.Cluster, ClusterID: cluster.ID, Address: o.Address, Ports: o.Ports}, "", "  ")
-	if err != nil {
-		return err
-	}
-	return d.write("controller.json", append(me, '\n'), 0o600)
+	return d.writeSelf(me)
 }
 
-// newCluster makes a cluster with fresh secrets.
-func newCluster(o InitOptions, now time.Time) (fleet.Cluster, error) {
+// newCluster makes a cluster with fresh secrets, and its authority.
+func newCluster(o InitOptions, sealKey []byte, now time.Time) (fleet.Cluster, *identity.Authority, error) {
 	if err := fleet.CheckName("cluster", o.Cluster); err != nil {
-		return fleet.Cluster{}, err
+		return fleet.Cluster{}, nil, err
 	}
 	ca, caKey, err := identity.NewAuthority(o.Cluster, now)
 	if err != nil {
-		return fleet.Cluster{}, err
+		return fleet.Cluster{}, nil, err
+	}
+	authority, err := identity.ParseAuthority(ca, caKey)
+	if err != nil {
+		return fleet.Cluster{}, nil, err
+	}
+	sealed, err := identity.Seal(sealKey, caKey, aboutCAKey)
+	if err != nil {
+		return fleet.Cluster{}, nil, err
 	}
 	key := func() fleet.Secret {
 		b := make([]byte, 32)
@@ -94,39 +92,29 @@ func newCluster(o InitOptions, now time.Time) (fleet.Cluster, error) {
 		return b
 	}
 	return fleet.Cluster{
-		Name: o.Cluster, ID: identity.NewBootID() + identity.NewBootID(),
-		CA: ca, CAKey: caKey, MeshKey: key(), TokenKey: key(), IDKey: key(),
+		Name: o.Cluster, ID: identity.NewBootID() + identity.NewBootID(), Format: fleet.Format,
+		CA: ca, CAKey: sealed, MeshKey: key(), TokenKey: key(), IDKey: key(),
 		AuthorizedKeys: o.AuthorizedKeys,
 		Controllers:    []fleet.Controller{{ID: o.ID, Address: o.Address, Ports: o.Ports}},
-	}, nil
+	}, authority, nil
 }
 
-// clearHalfDone removes what an interrupted Init left, and refuses a directory that holds anything else.
+// clearHalfDone removes what an interrupted Init, Join or Restore left, and refuses a directory that holds anything
+// else.
 func (d dir) clearHalfDone() error {
-	ours := []string{"keys", "admin", "raft", "blobs", "lock"}
-	entries, err := os.ReadDir(string(d))
-	if err != nil {
-		return fmt.Errorf("look into %s: %w", d, err)
-	}
-	for _, e := range entries {
-		if !slices.Contains(ours, e.Name()) && !strings.HasSuffix(e.Name(), ".new") {
-			return fmt.Errorf("%w directory %s: it holds %s, which is not a controller's; name an empty one with --dir", fleet.ErrInvalid, d, e.Name())
-		}
+	if err := d.checkOurs(); err != nil {
+		return err
 	}
 	for _, name := range []string{"keys", "admin", "raft", "controller.json.new"} {
 		if err := os.RemoveAll(d.path(name)); err != nil {
-			return fmt.Errorf("remove what an interrupted init left: %w", err)
+			return fmt.Errorf("remove what was left half done: %w", err)
 		}
 	}
 	return nil
 }
 
-// issueKeys writes the controller's own certificate, and one for the person who administers the cluster.
-func (d dir) issueKeys(c fleet.Cluster, o InitOptions) error {
-	authority, err := identity.ParseAuthority(c.CA, c.CAKey)
-	if err != nil {
-		return err
-	}
+// issueKeys writes the controller's own certificate, one for the person who administers the cluster, and the seal key.
+func (d dir) issueKeys(authority *identity.Authority, ca, sealKey []byte, me self) error {
 	issue := func(folder, name string, subject identity.Subject, addresses []netip.Addr, life time.Duration) error {
 		key, keyPEM, err := identity.NewKey()
 		if err != nil {
@@ -137,12 +125,13 @@ func (d dir) issueKeys(c fleet.Cluster, o InitOptions) error {
 			return err
 		}
 		return errors.Join(
-			d.write(folder+"/ca.crt", c.CA, 0o644),
+			d.write(folder+"/ca.crt", ca, 0o644),
 			d.write(folder+"/"+name+".crt", cert, 0o644),
 			d.write(folder+"/"+name+".key", keyPEM, 0o600))
 	}
 	return errors.Join(
-		issue("keys", "controller", identity.Subject{Role: identity.RoleController, Name: o.ID}, []netip.Addr{o.Address}, identity.ControllerLife),
+		d.write("keys/seal.key", sealKey, 0o600),
+		issue("keys", "controller", me.subject(), []netip.Addr{me.Address}, identity.ControllerLife),
 		issue("admin", "admin", identity.Subject{Role: identity.RoleAdmin, Name: "admin"}, nil, identity.AdminLife))
 }
 

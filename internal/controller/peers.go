@@ -62,11 +62,29 @@ func newPeerTable(gossip func() []holder, rackOf func(string) string) *peerTable
 
 // report takes note of what a node holds that speaks BitTorrent at addr.
 func (t *peerTable) report(node string, addr netip.AddrPort, r fleet.Report, now time.Time) {
+	t.put(node, peer{addr: addr, boot: r.BootID, swarm: r.Swarm, seen: now}, now)
+}
+
+// hear takes note of what another controller was told by a node that speaks BitTorrent at addr. What that controller's
+// clock says is later than now counts as now.
+func (t *peerTable) hear(b fleet.Boot, addr netip.AddrPort, now time.Time) {
+	seen := b.Seen
+	if seen.After(now) {
+		seen = now
+	}
+	t.put(b.Node, peer{addr: addr, boot: b.ID, swarm: b.Swarm, seen: seen}, now)
+}
+
+// put keeps the newer of two pictures of a node.
+func (t *peerTable) put(node string, p peer, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old, known := t.nodes[node]
-	p := peer{addr: addr, boot: r.BootID, swarm: r.Swarm, seen: now, progress: now}
-	if known && old.boot == r.BootID && old.swarm.Blob == r.Swarm.Blob && r.Swarm.Have <= old.swarm.Have {
+	if known && p.seen.Before(old.seen) {
+		return
+	}
+	p.progress = p.seen
+	if known && old.boot == p.boot && old.swarm.Blob == p.swarm.Blob && p.swarm.Have <= old.swarm.Have {
 		p.progress = old.progress
 	}
 	t.nodes[node] = p

@@ -8,7 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -51,6 +55,7 @@ func Serve(ctx context.Context, c Config) (err error) {
 	if err != nil {
 		return err
 	}
+	defer k.peer.close()
 	return runStack(ctx, []part{
 		{"control port", k.mux.run},
 		{"state", k.store.Run}, // hands leadership over through the port
@@ -61,27 +66,30 @@ func Serve(ctx context.Context, c Config) (err error) {
 // A core is what a controller has before it has read the cluster's state.
 type core struct {
 	Config
-	self  self
-	blobs *blob.Store
-	mux   *portMux
-	store *raftstore.Store
-	pin   string
+	dir         dir
+	self        self
+	blobs       *blob.Store
+	mux         *portMux
+	store       *raftstore.Store
+	peer        *raftPeer
+	pin         string
+	certificate func() (*tls.Certificate, error)
 }
 
 // The protocols of the control port.
 const protoHTTP = "http/1.1"
 
 func openCore(d dir, me self, c Config) (*core, error) {
-	blobs, err := blob.Open(d.path("blobs"))
-	if err != nil {
+	k := &core{Config: c, dir: d, self: me, certificate: d.certificate}
+	var err error
+	if k.blobs, err = blob.Open(d.path("blobs")); err != nil {
 		return nil, err
 	}
 	ca, err := d.read("keys", "ca.crt")
 	if err != nil {
 		return nil, err
 	}
-	pin, err := identity.Pin(ca)
-	if err != nil {
+	if k.pin, err = identity.Pin(ca); err != nil {
 		return nil, err
 	}
 	if _, err := d.certificate(); err != nil {
@@ -100,25 +108,37 @@ func openCore(d dir, me self, c Config) (*core, error) {
 	case err != nil:
 		return nil, fmt.Errorf("control port: %w", err)
 	}
-	mux := newPortMux(l, server, c.Logger)
-	store, err := raftstore.Open(raftstore.Config{
-		Dir: d.path("raft"), ID: me.ID, Address: controlAddress(me.Address, me.Ports), Logger: c.Logger,
-		Stream: raftstore.NewStream(mux.listener(raftstore.ALPN), l.Addr(), identity.ClientConfig(pin, d.certificate, nil, time.Now), controllersOnly),
+	k.mux = newPortMux(l, server, c.Logger)
+	k.peer = &raftPeer{pin: k.pin, certificate: d.certificate}
+	var replica atomic.Pointer[raftstore.Store] // peers may call while it is being opened
+	k.store, err = raftstore.Open(raftstore.Config{
+		Dir: d.path("raft"), ID: me.ID, Address: controlAddress(me.Address, me.Ports), Peer: k.peer, Logger: c.Logger,
+		Stream: raftstore.NewStream(k.mux.listener(raftstore.ALPN), l.Addr(), identity.ClientConfig(k.pin, d.certificate, nil, time.Now),
+			func(s tls.ConnectionState) error { return controllersOnly(s, replica.Load()) }),
 	})
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	return &core{Config: c, self: me, blobs: blobs, mux: mux, store: store, pin: pin}, nil
+	replica.Store(k.store)
+	return k, nil
 }
 
-// controllersOnly refuses peers of the log that are not controllers.
-func controllersOnly(s tls.ConnectionState) error {
+// controllersOnly refuses peers of the log that are not controllers, or are none any more. A replica that has no state
+// yet cannot tell the latter.
+func controllersOnly(s tls.ConnectionState, replica *raftstore.Store) error {
 	who, err := identity.PeerSubject(&s)
 	if err != nil {
 		return err
 	}
 	if who.Role != identity.RoleController {
 		return fmt.Errorf("%w: %s is not a controller", identity.ErrNotTrusted, who)
+	}
+	if replica == nil {
+		return nil
+	}
+	cluster, ok := replica.State().Cluster()
+	if _, member := cluster.Controller(who.Name); ok && !member {
+		return fmt.Errorf("%w: controller %s is not one of this cluster's, or not any more", identity.ErrNotTrusted, who.Name)
 	}
 	return nil
 }
@@ -132,6 +152,12 @@ func (k *core) serve(ctx context.Context) error {
 		}
 		return err
 	}
+	if cluster.ID != k.self.ClusterID {
+		return fmt.Errorf("%s holds the data of another cluster, %s, than controller.json says (%s); move raft/ away and join this controller again", k.Dir, cluster.Name, k.self.Cluster)
+	}
+	if err := k.listed(k.store.State()); err != nil {
+		return err
+	}
 	parts, err := k.open(cluster)
 	if err != nil {
 		return err
@@ -140,27 +166,60 @@ func (k *core) serve(ctx context.Context) error {
 	return runAll(ctx, parts)
 }
 
+// sayWaiting is between two lines of the log that say that a controller waits for its cluster.
+const sayWaiting = 10 * time.Second
+
 // cluster waits until the replica holds the cluster.
 func (k *core) cluster(ctx context.Context) (fleet.Cluster, error) {
+	waiting := time.NewTicker(sayWaiting)
+	defer waiting.Stop()
 	for seen := fleet.Revision(0); ; {
 		if cluster, ok := k.store.State().Cluster(); ok {
 			return cluster, nil
 		}
-		state, err := k.store.Wait(ctx, seen)
-		if err != nil {
+		limit, cancel := context.WithTimeout(ctx, sayWaiting)
+		state, err := k.store.Wait(limit, seen)
+		cancel()
+		switch {
+		case err == nil:
+			seen = state.Revision()
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+			k.Logger.Info("waiting for the leader to send the cluster's state: are the other controllers up, and does samara controller list there show this one?", "controller", k.self.ID)
+		default:
 			return fleet.Cluster{}, err
 		}
+	}
+}
+
+// listed reports that this controller is no longer one of its cluster's.
+func (k *core) listed(state fleet.State) error {
+	cluster, ok := state.Cluster()
+	if _, listed := cluster.Controller(k.self.ID); !ok || listed {
+		return nil
+	}
+	return fmt.Errorf("controller %s was removed from cluster %s; to bring it back, move %s away and join it again (samara controller token, samara controller join)", k.self.ID, cluster.Name, k.Dir)
+}
+
+// untilRemoved returns the reason when this controller is removed from its cluster, or nil when ctx ends.
+func (k *core) untilRemoved(ctx context.Context) error {
+	for seen := fleet.Revision(0); ; {
+		state, err := k.store.Wait(ctx, seen)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
 		seen = state.Revision()
+		if err := k.listed(state); err != nil {
+			return err
+		}
 	}
 }
 
 // open opens the parts that answer nodes and people. What it opened before an error goes with the process.
 func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 	log, state, me := k.Logger, k.store.State, k.self.controller()
-	journal := observe.New(func(m fleet.MAC) (string, bool) {
-		n, ok := state().NodeByMAC(m)
-		return n.Name, ok
-	}, time.Now)
 	gossip, err := mesh.Open(mesh.Config{
 		Name: "controller/" + me.ID, Bind: netip.AddrPortFrom(me.Address, me.Ports.Gossip), Cluster: cluster.ID, Key: cluster.MeshKey,
 		Meta: mesh.Meta{Role: mesh.RoleController, Swarm: me.Ports.Swarm}, Logger: log,
@@ -168,30 +227,35 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := seeder.Open(seeder.Config{Listen: netip.AddrPortFrom(me.Address, me.Ports.Swarm), MaxPeers: maxOriginPeers, Logger: log})
+	swarm, err := seeder.Open(seeder.Config{Listen: netip.AddrPortFrom(me.Address, me.Ports.Swarm), MaxPeers: maxOriginPeers, Logger: log})
 	if err != nil {
 		return nil, err
 	}
+	journal := observe.New(func(m fleet.MAC) (string, bool) {
+		n, ok := state().NodeByMAC(m)
+		return n.Name, ok
+	}, time.Now)
+	spent := new(identity.SpentTokens)
 	peers := newPeerTable(func() []holder { return holders(gossip.Members()) }, func(node string) string {
 		n, _ := state().Node(node)
 		return n.Rack
 	})
-	depot := newDepot(depotConfig{Self: me, Blobs: k.blobs, Swarm: client, Log: k.store, Agent: k.Agent, Logger: log,
-		Others:  func() []otherController { return nil },
-		Running: func(d fleet.Digest) bool { return len(peers.members(d, time.Now())) > 0 },
-		Nodes:   func(d fleet.Digest) []netip.AddrPort { return whole(peers.members(d, time.Now())) },
+	others := newNeighbours(k.self, state, func(c fleet.Controller) *api.PeerClient {
+		return api.NewPeerClient(controlAddress(c.Address, c.Ports), k.pin, k.certificate, c.ID)
+	}, (&learner{state: state, journal: journal, spent: spent, peers: peers, now: time.Now}).learn, log)
+	depot := newDepot(depotConfig{
+		Self: me, Blobs: k.blobs, Swarm: swarm, Log: k.store, Agent: k.Agent, Others: others.forDepot, Logger: log,
+		Running: func(root fleet.Digest) bool {
+			return slices.ContainsFunc(peers.members(root, time.Now()), func(m seeder.Member) bool { return m.Alive })
+		},
+		Nodes: func(root fleet.Digest) []netip.AddrPort { return whole(peers.members(root, time.Now())) },
 	})
-	source := depot.origin
-	tracker := seeder.NewTracker(seeder.TrackerConfig{Members: func(h seeder.Hash) []seeder.Member {
-		d, ok := source.digestOf(h)
-		if !ok {
-			return nil
-		}
-		return append([]seeder.Member{source.member()}, peers.members(d, time.Now())...)
-	}})
-	agents := &agents{state: state, blobs: k.blobs, journal: journal, peers: peers, now: time.Now}
+	keys := &keyring{dir: k.dir}
+	agents := &agents{state: state, blobs: k.blobs, journal: journal, peers: peers, origins: others.live, authority: keys.authority, spent: spent, now: time.Now}
+	claims := newClaimant(k.store.Propose, state, me.ID, log)
 	machines, err := netboot.Open(netboot.Config{
-		State: state, Self: me, Pin: k.pin, Token: agents.token, Observer: journal, Tracker: tracker,
+		State: state, Self: me, Pin: k.pin, Token: agents.token, Observer: journal, Tracker: k.tracker(depot.origin, peers, others),
+		Live: others.live, Claim: claims.claim,
 		Blob:      func(d fleet.Digest) (netboot.Blob, error) { return k.blobs.Open(d) },
 		LoaderDir: k.LoaderDir, Interfaces: k.Interfaces, Logger: log,
 	})
@@ -199,19 +263,85 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 		return nil, err
 	}
 	h := &health{self: k.self, version: k.Version, store: k.store, blobs: k.blobs, depot: depot,
-		members: func() int { return alive(gossip.Members()) }, boot: machines.Counters, started: time.Now()}
-	people := api.New(api.Config{Store: store{k.store}, Images: depot.images, Observer: observer{journal}, Agents: agents, Health: h, Logger: log})
+		members: func() int { return alive(gossip.Members()) }, boot: machines.Counters, started: time.Now(), now: time.Now}
+	members := &membership{dir: k.dir, self: k.self, version: k.Version, pin: k.pin, store: k.store, neighbours: others, peer: k.peer,
+		hello: h.hello, authority: keys.authority, logger: log, now: time.Now}
+	h.controllers = members.List
+	people := api.New(api.Config{Store: store{k.store}, Images: depot.images, Observer: observer{journal}, Agents: agents, Health: h,
+		Controllers: members, Logger: log,
+		Peers:   &peering{blobSource: depot.puller, store: k.store, journal: journal, spent: spent, epoch: identity.NewBootID(), hello: h.hello},
+		Backups: &backups{dir: k.dir, state: state, blobs: k.blobs, version: k.Version, now: time.Now}})
 	socket, err := api.ListenSocket(k.Socket)
 	if err != nil {
 		return nil, err
 	}
+	renewal := &renewal{dir: k.dir, self: k.self, state: state, authority: keys.authority, logger: log, now: time.Now}
 	return append(depot.parts(), []part{
 		{"gossip", gossip.Run},
-		{"swarm", client.Run},
+		{"gossip among controllers", func(ctx context.Context) error { return k.joinGossip(ctx, gossip) }},
+		{"swarm", swarm.Run},
+		{"other controllers", func(ctx context.Context) error { return others.run(ctx, k.store.Wait) }},
+		{"membership", k.untilRemoved},
+		{"discovery", claims.run},
+		{"certificates", renewal.run},
+		{"authority's key", func(ctx context.Context) error { return k.dir.sealOnce(ctx, k.store, me.ID) }},
 		{"boot services", machines.Run},
 		{"local socket", func(ctx context.Context) error { return people.Serve(ctx, socket) }},
 		{"control API", func(ctx context.Context) error { return people.Serve(ctx, k.mux.listener(protoHTTP)) }},
 	}...), nil
+}
+
+// tracker answers standard clients of a swarm.
+func (k *core) tracker(source *origin, peers *peerTable, others *neighbours) http.Handler {
+	return seeder.NewTracker(seeder.TrackerConfig{Members: func(h seeder.Hash) []seeder.Member {
+		d, ok := source.digestOf(h)
+		if !ok {
+			return nil
+		}
+		var origins []seeder.Member
+		for _, c := range others.live() {
+			origins = append(origins, seeder.Member{Name: c.ID, Addr: swarmAddress(c), Holding: seeder.HoldsAll, Alive: true, Origin: true})
+		}
+		return append(origins, peers.members(d, time.Now())...)
+	}})
+}
+
+// joinGossip makes contact with the other controllers, whoever they are, until ctx ends.
+func (k *core) joinGossip(ctx context.Context, gossip *mesh.Mesh) error {
+	var last []netip.AddrPort
+	var joining sync.WaitGroup
+	defer joining.Wait()
+	stop := func() {}
+	defer func() { stop() }()
+	for seen := fleet.Revision(0); ; {
+		state, err := k.store.Wait(ctx, seen)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		seen = state.Revision()
+		cluster, _ := state.Cluster()
+		var seeds []netip.AddrPort
+		for _, c := range cluster.Controllers {
+			if c.ID != k.self.ID {
+				seeds = append(seeds, netip.AddrPortFrom(c.Address, c.Ports.Gossip))
+			}
+		}
+		if slices.Equal(seeds, last) {
+			continue
+		}
+		last = seeds
+		stop()
+		attempt, end := context.WithCancel(ctx)
+		stop = end
+		joining.Go(func() {
+			if err := gossip.Join(attempt, seeds); err != nil && attempt.Err() == nil {
+				k.Logger.Warn("cannot join the gossip of the other controllers", "err", err)
+			}
+		})
+	}
 }
 
 // maxOriginPeers bounds the origin's connections for each image: every node of a cold cluster may call at once.

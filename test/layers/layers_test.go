@@ -16,7 +16,7 @@ const module = "github.com/samara-hpc/samara/"
 // table says which packages of ours a package may import. Imports only go down: siblings never import each other, and
 // a part that needs another declares an interface, which internal/controller fills.
 var table = map[string][]string{
-	"fleet":                 {},
+	"fleet":                 {"fleet/hostlist"},
 	"fleet/hostlist":        {},
 	"raftstore":             {"fleet"},
 	"mesh":                  {"fleet"},
