@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -58,6 +59,8 @@ func (k *keeps) hold(ds ...fleet.Digest) (release func()) {
 func (k *keeps) pin(until time.Time, ds ...fleet.Digest) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	now := time.Now()
+	maps.DeleteFunc(k.pinned, func(_ fleet.Digest, until time.Time) bool { return until.Before(now) })
 	for _, d := range ds {
 		if until.After(k.pinned[d]) {
 			k.pinned[d] = until
@@ -77,11 +80,7 @@ func (k *keeps) isKept(d fleet.Digest, now time.Time) bool {
 		return true
 	}
 	until, pinned := k.pinned[d]
-	if pinned && now.Before(until) {
-		return true
-	}
-	delete(k.pinned, d)
-	return false
+	return pinned && now.Before(until)
 }
 
 // unlessKept calls remove if a blob is not kept. Nobody can hold it meanwhile.

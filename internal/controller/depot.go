@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -183,11 +182,6 @@ func listOf(p api.PullBlobs) []fleet.Blob {
 // swarmAddress is where a controller's origin listens.
 func swarmAddress(c fleet.Controller) netip.AddrPort {
 	return netip.AddrPortFrom(c.Address, c.Ports.Swarm)
-}
-
-// notWhole says that an image cannot be served as it is.
-func notWhole(ref fleet.ImageRef, err error) string {
-	return fmt.Sprintf("image %s cannot be served: %v", ref, err)
 }
 
 // whole returns the addresses of those members of a swarm that are alive and hold all of its blob.

@@ -63,26 +63,33 @@ func (p *puller) Pull(ctx context.Context, r api.PullRequest, progress func(api.
 		return err
 	}
 	release := p.keeps.hold(digests(asked...)...)
-	meter := newPullMeter(asked, progress)
-	var wrote []fleet.Digest
+	wrote, err := p.pullAll(ctx, r, asked, newPullMeter(asked, progress))
+	if err == nil && !r.Blobs.Root.IsZero() {
+		err = p.origin.offer(r.Blobs.Root.Digest, r.Blobs.Torrent)
+	}
+	if err == nil {
+		p.keeps.pin(time.Now().Add(pullStays), digests(asked...)...)
+	}
+	release()
+	if err != nil {
+		p.discard(wrote...)
+	}
+	return err
+}
+
+// pullAll makes sure that this controller holds blobs whole, and returns those that it had to fetch, also after an error.
+func (p *puller) pullAll(ctx context.Context, r api.PullRequest, asked []fleet.Blob, meter *pullMeter) (wrote []fleet.Digest, err error) {
 	for _, b := range asked {
 		fetched, err := p.pull(ctx, r, b, meter)
 		if err != nil {
-			release()
-			p.discard(wrote...)
-			return err
+			return wrote, err
 		}
 		if fetched {
 			wrote = append(wrote, b.Digest)
 		}
 		meter.done(b)
 	}
-	p.keeps.pin(time.Now().Add(pullStays), digests(asked...)...)
-	release()
-	if r.Blobs.Root.IsZero() {
-		return nil
-	}
-	return p.origin.offer(r.Blobs.Root.Digest, r.Blobs.Torrent)
+	return wrote, nil
 }
 
 // checkPull refuses what cannot be fetched, whoever asks.
@@ -319,7 +326,7 @@ func (p *puller) supply(ctx context.Context, d *seeder.Download, peers func() []
 		}
 		switch stalled := now.Sub(moved); {
 		case stalled >= p.giveUp:
-			giveUp(fmt.Errorf("%w from %v", errStalled, peers()))
+			giveUp(fmt.Errorf("%w from those who may hold it: %v", errStalled, peers()))
 			return
 		case stalled >= hangUpAfter && now.Sub(hungUp) >= hangUpAfter:
 			d.HangUp()

@@ -60,7 +60,8 @@ type trouble struct {
 	checked bool  // whether it was looked at again since it was found corrupt
 	tried   error // why the last try to fetch it failed; nil if there was none
 	tries   int
-	next    time.Time // when to try next
+	next    time.Time          // when to try next
+	stop    context.CancelFunc // ends the try that is under way; nil if none is
 }
 
 func newRepair(c depotConfig, o *origin, p *puller) *repair {
@@ -108,6 +109,9 @@ func (r *repair) met(e *blob.CorruptError) {
 func (r *repair) healed(blobs ...fleet.Blob) {
 	r.mu.Lock()
 	for _, b := range blobs {
+		if t := r.troubles[b.Digest]; t != nil && t.stop != nil {
+			t.stop()
+		}
 		delete(r.troubles, b.Digest)
 	}
 	r.mu.Unlock()
@@ -218,14 +222,18 @@ func (r *repair) treat(ctx context.Context, b namedBlob) {
 		return
 	}
 	defer release()
+	try, stop := context.WithCancel(ctx)
+	defer stop()
 	r.mu.Lock()
 	t := r.troubles[b.Digest]
-	look := t != nil && t.corrupt && !t.checked
-	r.mu.Unlock()
 	if t == nil {
+		r.mu.Unlock()
 		return
 	}
-	if look && r.recheck(ctx, b) {
+	t.stop = stop
+	look, wrong := t.corrupt && !t.checked, t.err
+	r.mu.Unlock()
+	if look && r.recheck(try, b) {
 		return
 	}
 	sources := func() []otherController { return living(r.others()) }
@@ -235,19 +243,18 @@ func (r *repair) treat(ctx context.Context, b namedBlob) {
 	}
 	var err error
 	if b.Root {
-		err = r.puller.fetchRoot(ctx, b.Blob, b.Torrent, sources, func(int64) {})
+		err = r.puller.fetchRoot(try, b.Blob, b.Torrent, sources, func(int64) {})
 	} else {
-		err = r.puller.fetchSmall(ctx, b.Blob, sources())
+		err = r.puller.fetchSmall(try, b.Blob, sources())
 	}
-	if ctx.Err() != nil {
-		return
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		r.failed(b, err) // or an import has written it meanwhile, and there is no trouble left
+	default:
+		r.logger.Info("a blob was fetched from others", "image", b.Image, "blob", b.Digest.Short(), "because", wrong)
+		r.mended(b)
 	}
-	if err != nil {
-		r.failed(b, err)
-		return
-	}
-	r.logger.Info("a blob was fetched from others", "image", b.Image, "blob", b.Digest.Short(), "because", t.err)
-	r.mended(b)
 }
 
 // recheck reads a corrupt blob once more, and reports whether it is whole: it may have been written anew while somebody
@@ -283,6 +290,7 @@ func (r *repair) failed(b namedBlob, err error) {
 	if t == nil {
 		return
 	}
+	t.stop = nil
 	if err == nil {
 		t.next = time.Now().Add(r.retry)
 		return
@@ -310,7 +318,7 @@ func (r *repair) problems() []api.Problem {
 			}
 			for _, b := range v.Blobs() {
 				if err := r.trouble(b.Digest, offers[b.Digest]); err != nil {
-					list = append(list, api.Problem{What: notWhole(ref, err), Cure: cure})
+					list = append(list, api.Problem{What: fmt.Sprintf("image %s cannot be served: %v", ref, err), Cure: cure})
 				}
 			}
 		}

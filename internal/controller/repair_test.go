@@ -186,3 +186,22 @@ func TestWholeMembersAreSources(t *testing.T) {
 		t.Errorf("got %v, want %v", got, addr)
 	}
 }
+
+func TestAnImportEndsTheSearchForWhatItWrites(t *testing.T) {
+	s := newScene(t, 2, 2, nil)
+	a, b := s.heads[0], s.heads[1]
+	v := b.version(t, 1, 3<<20)
+	a.version(t, 1, 3<<20) // but it is in no swarm of a's: b would ask for two minutes
+	s.add(t, v)
+	must(t, b.blobs.Remove(v.Root.Digest))
+	s.run(t, b)
+	eventually(t, "b to fetch the root", func() bool {
+		b.origin.mu.Lock()
+		defer b.origin.mu.Unlock()
+		return b.origin.lent[v.Root.Digest]
+	})
+	b.version(t, 1, 3<<20)
+	b.wrote(v.Blobs()...)
+	eventually(t, "the root on offer", func() bool { return b.origin.seeding().Torrents == 1 && b.is(4, 0, 0)() })
+	b.mustHold(t, v)
+}

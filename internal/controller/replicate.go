@@ -17,7 +17,7 @@ import (
 // How long an import waits for other controllers.
 const (
 	stragglers  = 10 * time.Second // for those that still fetch when a majority holds everything
-	standstill  = 2 * time.Second  // of those; they are not waited for
+	standstill  = 3 * time.Second  // of those; they are not waited for
 	pullAgain   = 2 * time.Second  // before a controller that failed is asked once more
 	pullTries   = 3
 	pullsEnd    = time.Hour // after which what stragglers fetch is left to their repair
@@ -145,7 +145,9 @@ func (r *replication) wait(ctx, life context.Context, ended <-chan struct{}, pro
 	var enough, moved time.Time // when a majority had it, when another byte arrived
 	for done := int64(-1); ; {
 		holders, under, now := r.now()
-		progress(now)
+		if len(r.pulls) > 0 {
+			progress(now)
+		}
 		at := time.Now()
 		if now.Done != done {
 			done, moved = now.Done, at
