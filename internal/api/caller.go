@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -16,15 +18,15 @@ import (
 
 // A caller is who sent a request, as its connection proves it.
 type caller struct {
-	level permission // the highest row of the table that it reaches; nodes and admins do not include each other
-	name  string     // the node's, at level nodes
+	level permission // controllers may what admins may, too; nobody else may what another may
+	name  string     // the node's or the controller's, at those levels
 	who   string     // for audit records
 	local bool       // it came over the Unix socket
 }
 
 // may reports whether c may use a route with that permission.
 func (c caller) may(p permission) bool {
-	return p != nobody && (p == anyone || p == c.level)
+	return p != nobody && (p == anyone || p == c.level || p == admins && c.level == controllers)
 }
 
 // localWho is who asks over the Unix socket, in audit records.
@@ -75,7 +77,7 @@ func (s *Server) callerOf(r *http.Request) (caller, error) {
 	if r.TLS == nil {
 		return caller{}, fmt.Errorf("%w: neither TLS nor the local socket", ErrForbidden)
 	}
-	return remoteCaller(r.TLS, s.Now())
+	return remoteCaller(r.TLS, s.Now(), s.Store.State())
 }
 
 func (s *Server) localCaller(p socketPeer) (caller, error) {
@@ -88,25 +90,46 @@ func (s *Server) localCaller(p socketPeer) (caller, error) {
 	return caller{level: admins, who: localWho, local: true}, nil
 }
 
-func remoteCaller(state *tls.ConnectionState, now time.Time) (caller, error) {
-	if len(state.PeerCertificates) == 0 {
+// remoteCaller says who is at the other end of a TLS session; state says who the controllers are.
+func remoteCaller(session *tls.ConnectionState, now time.Time, state fleet.State) (caller, error) {
+	if len(session.PeerCertificates) == 0 {
 		return caller{level: anyone, who: "anyone"}, nil
 	}
-	subject, err := identity.PeerSubject(state)
+	subject, err := identity.PeerSubject(session)
 	if err != nil {
 		return caller{}, err
 	}
 	// A connection may outlive the certificate that it was made with.
-	if until := state.PeerCertificates[0].NotAfter; now.After(until) {
+	leaf := session.PeerCertificates[0]
+	if until := leaf.NotAfter; now.After(until) {
 		return caller{}, fmt.Errorf("%w: the certificate of %s expired at %s", identity.ErrNotTrusted, subject, until.Format(time.RFC3339))
 	}
 	switch subject.Role {
-	case identity.RoleAdmin, identity.RoleController:
+	case identity.RoleAdmin:
 		return caller{level: admins, who: subject.String()}, nil
+	case identity.RoleController:
+		return caller{level: controllers, name: subject.Name, who: subject.String()}, checkMember(state, subject.Name, leaf)
 	case identity.RoleNode:
 		return caller{level: nodes, name: subject.Name, who: subject.String()}, nil
 	}
 	return caller{}, fmt.Errorf("%w: role %q is not known here", identity.ErrNotTrusted, subject.Role)
+}
+
+// checkMember reports why a controller's certificate is of no use any more, however long it lasts: the controller was
+// removed, or its name was given to another. Before the state knows of any cluster the certificate is enough.
+func checkMember(state fleet.State, id string, certificate *x509.Certificate) error {
+	cluster, ok := state.Cluster()
+	if !ok {
+		return nil
+	}
+	c, ok := cluster.Controller(id)
+	if !ok {
+		return fmt.Errorf("%w: controller %s was removed from the cluster; to take part again it must join with a new token and an empty directory", ErrForbidden, id)
+	}
+	if key := fleet.Digest(sha256.Sum256(certificate.RawSubjectPublicKeyInfo)); !c.Key.IsZero() && key != c.Key {
+		return fmt.Errorf("%w: the controller that held this certificate was removed from the cluster, and another is called %s now", ErrForbidden, id)
+	}
+	return nil
 }
 
 // admit reports why c may not use a route. A node that was deleted is nobody, however long its certificate lasts.

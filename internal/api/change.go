@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"github.com/samara-hpc/samara/fleet"
 )
@@ -14,36 +15,72 @@ const (
 	ifParam     = "if"      // a fleet.Condition; may come more than once
 )
 
-// change proposes c for the caller of r, or with dry_run applies it to a state that nobody else sees.
-func (s *Server) change(ctx context.Context, r *request, c fleet.Command) (Change, error) {
+// change proposes c for the caller of r, or with dry_run applies it to a state that nobody else sees. The conditions
+// come on top of those that the caller names.
+func (s *Server) change(ctx context.Context, r *request, c fleet.Command, conditions ...fleet.Condition) (Change, error) {
 	query := r.URL.Query()
-	entry := fleet.Entry{Command: c, At: s.Now().UTC(), Who: r.who, Why: query.Get(whyParam)}
-	before := s.Store.State()
-	switch dry := query.Get(dryRunParam); dry {
-	case "1":
-		if _, err := fleet.EncodeEntry(entry, before.Format()); err != nil {
-			return Change{}, err
-		}
-		after, err := before.Apply(entry, before.Revision()+1)
+	for _, text := range query[ifParam] {
+		condition, err := fleet.ParseCondition(text)
 		if err != nil {
 			return Change{}, err
 		}
-		return Change{Revision: before.Revision(), DryRun: true, Changed: differences(before, after, c)}, nil
-	case "":
-	default:
-		return Change{}, fmt.Errorf("%w %s=%q: want 1", fleet.ErrInvalid, dryRunParam, dry)
+		conditions = append(conditions, condition)
+	}
+	entry := fleet.Entry{Command: c, ID: r.id, If: conditions, At: s.Now().UTC(), Who: r.who, Why: query.Get(whyParam)}
+	dry, err := flagOf(r.Request, dryRunParam)
+	if err != nil {
+		return Change{}, err
+	}
+	if dry {
+		return dryRun(r.state, entry)
 	}
 	rev, err := s.Store.Propose(ctx, entry)
 	if err != nil {
 		return Change{}, err
 	}
-	// What changed is told from the state that the change was asked against. A replica that lags may not even be able
-	// to apply it: then the revision says that it holds, and nothing more.
+	r.revision = max(rev, s.Store.State().Revision())
+	return Change{Revision: rev, Changed: s.changed(r.state, entry, rev)}, nil
+}
+
+// dryRun says what an entry would change.
+func dryRun(before fleet.State, entry fleet.Entry) (Change, error) {
+	if _, err := fleet.EncodeEntry(entry, before.Format()); err != nil {
+		return Change{}, err
+	}
+	entry.ID = "" // a dry run is no request of which there is an outcome
 	after, err := before.Apply(entry, before.Revision()+1)
 	if err != nil {
-		return Change{Revision: rev, Changed: []Difference{}}, nil
+		return Change{}, err
 	}
-	return Change{Revision: rev, Changed: differences(before, after, c)}, nil
+	return Change{Revision: before.Revision(), DryRun: true, Changed: differences(before, after, entry.Command)}, nil
+}
+
+// changed says what an entry changed that was committed at rev.
+func (s *Server) changed(asked fleet.State, entry fleet.Entry, rev fleet.Revision) []Difference {
+	if before, ok := s.Store.StateAt(rev - 1); ok {
+		if after, ok := s.Store.StateAt(rev); ok {
+			return differences(before, after, entry.Command)
+		}
+	}
+	// The revision is no longer known, or not yet: then it is told from the state that the change was asked against. A
+	// replica that lags may not even be able to apply it there: then the revision says that it holds, and nothing more.
+	after, err := asked.Apply(entry, max(rev, asked.Revision()+1))
+	if err != nil {
+		return []Difference{}
+	}
+	return differences(asked, after, entry.Command)
+}
+
+// flagOf returns whether a query parameter is set. The error is fleet.ErrInvalid if it is neither "1" nor absent.
+func flagOf(r *http.Request, name string) (bool, error) {
+	switch v := r.URL.Query().Get(name); v {
+	case "1":
+		return true, nil
+	case "":
+		return false, nil
+	default:
+		return false, fmt.Errorf("%w %s=%q: want 1", fleet.ErrInvalid, name, v)
+	}
 }
 
 func (s *Server) setCluster(ctx context.Context, r *request, c fleet.SetCluster) (Change, error) {
@@ -59,6 +96,10 @@ func (s *Server) setNodes(ctx context.Context, r *request, c fleet.SetNodes) (Ch
 }
 
 func (s *Server) deleteNodes(ctx context.Context, r *request, c fleet.DeleteNodes) (Change, error) {
+	return s.change(ctx, r, c)
+}
+
+func (s *Server) discoverNodes(ctx context.Context, r *request, c fleet.ArmDiscovery) (Change, error) {
 	return s.change(ctx, r, c)
 }
 
@@ -80,9 +121,15 @@ func (s *Server) setNetwork(ctx context.Context, r *request, n fleet.Network) (C
 	if name := r.PathValue("network"); n.Name != name {
 		return Change{}, fmt.Errorf("%w request: network %q in the body, %q in the path", fleet.ErrInvalid, n.Name, name)
 	}
-	s.network.Lock()
-	defer s.network.Unlock()
-	if now, ok := s.Store.State().Network(n.Name); ok && n.Revision != 0 && now.Revision != n.Revision {
+	if n.Revision == 0 {
+		return s.change(ctx, r, fleet.PutNetwork{Network: n})
+	}
+	same := fleet.Condition{Kind: "network", Name: n.Name, Revision: n.Revision}
+	if r.state.Format() >= 2 {
+		return s.change(ctx, r, fleet.PutNetwork{Network: n}, same)
+	}
+	// As long as a controller is too old for conditions, what this one has seen must do.
+	if now, ok := r.state.Network(n.Name); ok && now.Revision != n.Revision {
 		return Change{}, fmt.Errorf("network %s %w: it is at revision %d, not %d; look at it again", n.Name, fleet.ErrConflict, now.Revision, n.Revision)
 	}
 	return s.change(ctx, r, fleet.PutNetwork{Network: n})

@@ -7,8 +7,6 @@ import (
 	"io"
 	"net/url"
 	"time"
-
-	"github.com/samara-hpc/samara/fleet"
 )
 
 // Controllers returns every controller, by id, as the one that answers sees them.
@@ -78,10 +76,4 @@ func (w *firstError) Write(p []byte) (int, error) {
 		w.err = err
 	}
 	return n, err
-}
-
-// WatchOptions say what to watch. The zero value watches from now.
-type WatchOptions struct {
-	// After is the revision after which changes are told: that of a state which the caller holds. 0 is now.
-	After fleet.Revision
 }

@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
@@ -23,6 +21,12 @@ const (
 	watchSilence = 3*watchHeartbeat + 5*time.Second
 	watchSeeks   = time.Minute
 )
+
+// WatchOptions say what to watch. The zero value watches from now.
+type WatchOptions struct {
+	// After is the revision after which changes are told: that of a state which the caller holds. 0 is now.
+	After fleet.Revision
+}
 
 // Watch calls each for every line that a controller tells, in order of revision, until ctx ends or each returns an
 // error, which it returns. When a controller is lost it goes on at another, where it was. The error wraps ErrTooOld if
@@ -61,7 +65,7 @@ var errWatchLost = errors.New("the watch was interrupted")
 func (c *Client) watchOnce(ctx context.Context, after *fleet.Revision, each func(WatchLine) error) error {
 	query := url.Values{}
 	if *after != 0 {
-		query.Set(afterParam, strconv.FormatUint(uint64(*after), 10))
+		query.Set(afterParam, header(*after))
 	}
 	q, err := newQuestion(getWatch, none{}, query, nil)
 	if err != nil {
@@ -106,25 +110,4 @@ func againIfUnanswered(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", errWatchLost, err)
-}
-
-// lines calls each for every line of JSON in an answer, until each says that it was the last. what names the answer in
-// errors.
-func eachLine[T any](ctx context.Context, resp *http.Response, at, what string, each func(T) (bool, error)) error {
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, maxLine)
-	for lines.Scan() {
-		var line T
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			return fmt.Errorf("answer of %s: %w", at, err)
-		}
-		if last, err := each(line); last || err != nil {
-			return err
-		}
-	}
-	err := lines.Err()
-	if err == nil {
-		err = fmt.Errorf("the controller stopped before the %s was complete", what)
-	}
-	return lost(ctx, at, err)
 }

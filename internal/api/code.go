@@ -73,6 +73,9 @@ type errorBody struct {
 	Text string `json:"error"`
 }
 
+// bodyOf returns err as it travels.
+func bodyOf(err error) *errorBody { return &errorBody{Code: codeOf(err).name, Text: err.Error()} }
+
 // A remoteError is a controller's refusal as the client returns it: the controller's text, and the sentinel that its
 // code stands for.
 type remoteError struct {

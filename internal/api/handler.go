@@ -9,9 +9,9 @@ import (
 	"github.com/samara-hpc/samara/fleet"
 )
 
-func (s *Server) status(ctx context.Context, _ *request, _ none) (Status, error) {
+func (s *Server) status(ctx context.Context, r *request, _ none) (Status, error) {
 	st := s.Health.Status(ctx)
-	state := s.Store.State()
+	state := r.state
 	if c, ok := state.Cluster(); ok {
 		st.Cluster = c.Name
 	}
@@ -27,11 +27,17 @@ func (s *Server) status(ctx context.Context, _ *request, _ none) (Status, error)
 	if st.Problems == nil {
 		st.Problems = []Problem{}
 	}
+	st.Controllers = []ControllerView{}
+	if s.Controllers != nil {
+		st.Controllers = append(st.Controllers, s.Controllers.List()...)
+	}
+	st.Voters, st.HA = availability(st.Controllers)
+	st.Format = state.Format()
 	return st, nil
 }
 
-func (s *Server) cluster(context.Context, *request, none) (ClusterView, error) {
-	c, ok := s.Store.State().Cluster()
+func (s *Server) cluster(_ context.Context, r *request, _ none) (ClusterView, error) {
+	c, ok := r.state.Cluster()
 	if !ok {
 		return ClusterView{}, fmt.Errorf("cluster: %w; run samara init first", fleet.ErrNotFound)
 	}
@@ -49,12 +55,12 @@ func (s *Server) viewNodes(state fleet.State) []NodeView {
 	return views
 }
 
-func (s *Server) listNodes(context.Context, *request, none) ([]NodeView, error) {
-	return s.viewNodes(s.Store.State()), nil
+func (s *Server) listNodes(_ context.Context, r *request, _ none) ([]NodeView, error) {
+	return s.viewNodes(r.state), nil
 }
 
 func (s *Server) node(_ context.Context, r *request, _ none) (NodeView, error) {
-	n, err := s.pathNode(r)
+	n, err := r.node()
 	if err != nil {
 		return NodeView{}, err
 	}
@@ -63,7 +69,7 @@ func (s *Server) node(_ context.Context, r *request, _ none) (NodeView, error) {
 }
 
 func (s *Server) boots(_ context.Context, r *request, _ none) ([]fleet.Boot, error) {
-	n, err := s.pathNode(r)
+	n, err := r.node()
 	if err != nil {
 		return nil, err
 	}
@@ -71,9 +77,9 @@ func (s *Server) boots(_ context.Context, r *request, _ none) ([]fleet.Boot, err
 }
 
 // pathNode returns the node that r's path names.
-func (s *Server) pathNode(r *request) (fleet.Node, error) {
+func (r *request) node() (fleet.Node, error) {
 	name := r.PathValue("node")
-	n, ok := s.Store.State().Node(name)
+	n, ok := r.state.Node(name)
 	if !ok {
 		return fleet.Node{}, fmt.Errorf("node %q: %w", name, fleet.ErrNotFound)
 	}
@@ -84,8 +90,8 @@ func (s *Server) unknown(context.Context, *request, none) ([]fleet.UnknownMachin
 	return append([]fleet.UnknownMachine{}, s.Observer.Unknown()...), nil
 }
 
-func (s *Server) listImages(context.Context, *request, none) ([]fleet.Image, error) {
-	return slices.AppendSeq([]fleet.Image{}, s.Store.State().Images()), nil
+func (s *Server) listImages(_ context.Context, r *request, _ none) ([]fleet.Image, error) {
+	return slices.AppendSeq([]fleet.Image{}, r.state.Images()), nil
 }
 
 func (s *Server) image(_ context.Context, r *request, _ none) (fleet.Image, error) {
@@ -93,7 +99,7 @@ func (s *Server) image(_ context.Context, r *request, _ none) (fleet.Image, erro
 	if err != nil {
 		return fleet.Image{}, err
 	}
-	img, v, err := s.Store.State().ImageVersion(ref)
+	img, v, err := r.state.ImageVersion(ref)
 	if err != nil {
 		return fleet.Image{}, err
 	}
@@ -108,19 +114,20 @@ func (s *Server) torrent(ctx context.Context, r *request, _ none) (torrentFile, 
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err := s.Store.State().ImageVersion(ref); err != nil {
+	_, v, err := r.state.ImageVersion(ref)
+	if err != nil {
 		return nil, err
 	}
-	return s.Images.Torrent(ctx, ref)
+	return s.Images.Torrent(ctx, fleet.ImageRef{Name: ref.Name, Version: v.Number})
 }
 
-func (s *Server) listNetworks(context.Context, *request, none) ([]fleet.Network, error) {
-	return slices.AppendSeq([]fleet.Network{}, s.Store.State().Networks()), nil
+func (s *Server) listNetworks(_ context.Context, r *request, _ none) ([]fleet.Network, error) {
+	return slices.AppendSeq([]fleet.Network{}, r.state.Networks()), nil
 }
 
 func (s *Server) oneNetwork(_ context.Context, r *request, _ none) (fleet.Network, error) {
 	name := r.PathValue("network")
-	n, ok := s.Store.State().Network(name)
+	n, ok := r.state.Network(name)
 	if !ok {
 		return fleet.Network{}, fmt.Errorf("network %q: %w", name, fleet.ErrNotFound)
 	}

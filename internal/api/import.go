@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
@@ -18,11 +16,8 @@ import (
 
 // Bounds on imports. An import may take hours, but a client must go on sending, and reading what it is told.
 const (
-	maxImports     = 4                // at a time; each reads and compresses a whole root filesystem
-	importIdle     = 10 * time.Minute // without a byte from a client that is to send
-	importWrite    = 30 * time.Second // for the client to take one line
-	progressEvery  = 200 * time.Millisecond
-	heartbeatEvery = 5 * time.Second // a line comes even if nothing moved, so that a client's loss is noticed
+	maxImports = 4                // at a time; each reads and compresses a whole root filesystem
+	importIdle = 10 * time.Minute // without a byte from a client that is to send
 )
 
 // sourceParam is the query parameter with what the user called the source of a stream.
@@ -43,7 +38,7 @@ func (s *Server) importImage(w http.ResponseWriter, r *request) error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	c := http.NewResponseController(w)
-	if err := errors.Join(c.SetReadDeadline(time.Now().Add(importIdle)), c.SetWriteDeadline(time.Now().Add(importWrite))); err != nil {
+	if err := errors.Join(c.SetReadDeadline(time.Now().Add(importIdle)), c.SetWriteDeadline(time.Now().Add(lineTime))); err != nil {
 		return fmt.Errorf("set deadlines: %w", err)
 	}
 	in, err := importSource(r, c)
@@ -53,27 +48,19 @@ func (s *Server) importImage(w http.ResponseWriter, r *request) error {
 	if err := c.EnableFullDuplex(); err != nil {
 		return fmt.Errorf("answer while reading: %w", err)
 	}
-	w.Header().Set("Content-Type", linesType)
 	w.Header().Set("Connection", "close") // what an import leaves of its stream is not read to the end
-	w.WriteHeader(http.StatusOK)
-	if err := c.Flush(); err != nil {
-		return fmt.Errorf("begin the answer: %w", err)
+	lines, err := beginLines(w, cancel)
+	if err != nil {
+		return err
 	}
-	lines := &lineWriter{w: w, c: c, lost: cancel}
-	var p progressLine
-	told := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(told)
-		p.tell(lines, done)
-	}()
-	version, err := s.Images.Import(ctx, in, p.set)
-	close(done)
-	<-told
+	var version fleet.ImageVersion
+	err = lines.whileTelling(func(progress func(Progress)) (err error) {
+		version, err = s.Images.Import(ctx, in, progress)
+		return err
+	}, func(p Progress) any { return importLine{Progress: &p} })
 	last := importLine{Version: &version}
 	if err != nil {
-		failure := codeOf(err)
-		last = importLine{Error: &errorBody{Code: failure.name, Text: err.Error()}}
+		last = importLine{Error: bodyOf(err)}
 	}
 	lines.write(last)
 	return nil
@@ -133,81 +120,4 @@ func (r *idleReader) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
-}
-
-// A progressLine holds what is to be told of an import: its newest progress, and every warning.
-type progressLine struct {
-	mu       sync.Mutex
-	last     Progress
-	fresh    bool
-	warnings []Progress
-}
-
-// maxWarnings bounds the warnings that wait to be told.
-const maxWarnings = 1000
-
-func (p *progressLine) set(now Progress) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case now.Warning == "":
-		p.last, p.fresh = now, true
-	case len(p.warnings) < maxWarnings:
-		p.warnings = append(p.warnings, now)
-	}
-}
-
-// take returns what has not been taken before; with again, at least the last progress.
-func (p *progressLine) take(again bool) []Progress {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	out := p.warnings
-	p.warnings = nil
-	if p.fresh || again && len(out) == 0 {
-		out = append(out, p.last)
-	}
-	p.fresh = false
-	return out
-}
-
-// tell writes progress as it changes, and otherwise a heartbeat, until done is closed.
-func (p *progressLine) tell(lines *lineWriter, done <-chan struct{}) {
-	tick := time.NewTicker(progressEvery)
-	defer tick.Stop()
-	silent := time.Duration(0)
-	for ended := false; !ended; {
-		select {
-		case <-done:
-			ended = true
-		case <-tick.C:
-		}
-		silent += progressEvery
-		for _, now := range p.take(silent >= heartbeatEvery) {
-			lines.write(importLine{Progress: &now})
-			silent = 0
-		}
-	}
-}
-
-// A lineWriter sends one line of JSON at a time. A client that does not take them is lost.
-type lineWriter struct {
-	w    io.Writer
-	c    *http.ResponseController
-	lost func()
-}
-
-func (l *lineWriter) write(line importLine) {
-	b, err := json.Marshal(line)
-	if err == nil {
-		err = l.c.SetWriteDeadline(time.Now().Add(importWrite))
-	}
-	if err == nil {
-		_, err = l.w.Write(append(b, '\n'))
-	}
-	if err == nil {
-		err = l.c.Flush()
-	}
-	if err != nil {
-		l.lost()
-	}
 }

@@ -16,7 +16,8 @@ import (
 	"github.com/samara-hpc/samara/fleet"
 )
 
-// RevisionHeader holds, in every answer, the revision of the controller's state.
+// RevisionHeader holds, in every answer, the revision of the state that it was given from; after a change, of one that
+// has the change.
 const RevisionHeader = "Samara-Revision"
 
 // requestTimeout bounds a request but an import, from its header to the last byte of the answer.
@@ -27,6 +28,7 @@ type route struct {
 	method, pattern   string
 	allow             permission
 	limit             int64
+	reads             reading
 	request, response reflect.Type
 	serve             func(w http.ResponseWriter, r *request) error
 }
@@ -35,31 +37,41 @@ type route struct {
 type request struct {
 	*http.Request
 	caller
-	strict bool // refuse fields that this release does not know
+	strict   bool           // refuse fields that this release does not know
+	state    fleet.State    // what the request is answered from
+	revision fleet.Revision // for RevisionHeader
+	id       string         // of a change
 }
 
 // on answers an endpoint with h.
 func on[Req, Res any](e endpoint[Req, Res], h func(context.Context, *request, Req) (Res, error)) route {
 	return handle(e, func(w http.ResponseWriter, r *request) error {
-		now := time.Now()
-		c := http.NewResponseController(w)
-		if err := errors.Join(c.SetReadDeadline(now.Add(requestTimeout)), c.SetWriteDeadline(now.Add(2*requestTimeout))); err != nil {
-			return fmt.Errorf("set deadlines: %w", err)
-		}
-		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-		defer cancel()
-		var body Req
-		if reflect.TypeFor[Req]() != reflect.TypeFor[none]() {
-			if err := decode(r, &body); err != nil {
-				return err
+		return within(w, r, func(ctx context.Context) (any, error) {
+			var body Req
+			if reflect.TypeFor[Req]() != reflect.TypeFor[none]() {
+				if err := decode(r, &body); err != nil {
+					return nil, err
+				}
 			}
-		}
-		answer, err := h(ctx, r, body)
-		if err != nil {
-			return err
-		}
-		return writeAnswer(w, answer)
+			return h(ctx, r, body)
+		})
 	})
+}
+
+// within answers r with what h returns, in requestTimeout.
+func within(w http.ResponseWriter, r *request, h func(context.Context) (any, error)) error {
+	now := time.Now()
+	c := http.NewResponseController(w)
+	if err := errors.Join(c.SetReadDeadline(now.Add(requestTimeout)), c.SetWriteDeadline(now.Add(2*requestTimeout))); err != nil {
+		return fmt.Errorf("set deadlines: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	answer, err := h(ctx)
+	if err != nil {
+		return err
+	}
+	return writeAnswer(w, answer)
 }
 
 // handle answers an endpoint with serve, which keeps its own deadlines.
@@ -69,7 +81,7 @@ func handle[Req, Res any](e endpoint[Req, Res], serve func(http.ResponseWriter, 
 		limit = maxBody
 	}
 	return route{
-		method: e.method, pattern: e.pattern, allow: e.allow, limit: limit,
+		method: e.method, pattern: e.pattern, allow: e.allow, limit: limit, reads: e.reads,
 		request: reflect.TypeFor[Req](), response: reflect.TypeFor[Res](),
 		serve: serve,
 	}
@@ -87,6 +99,7 @@ func (s *Server) routes() []route {
 		on(addNodes, s.addNodes),
 		on(setNodes, s.setNodes),
 		on(deleteNodes, s.deleteNodes),
+		on(discoverNodes, s.discoverNodes),
 		on(listUnknown, s.unknown),
 		on(listImages, s.listImages),
 		on(getImage, s.image),
@@ -98,6 +111,20 @@ func (s *Server) routes() []route {
 		on(addNetwork, s.addNetwork),
 		on(setNetwork, s.setNetwork),
 		on(deleteNetwork, s.deleteNetwork),
+		handle(getWatch, s.watch),
+		handle(getBackup, s.backup),
+		on(listControllers, s.listControllers),
+		on(addToken, s.addToken),
+		on(joinController, s.join),
+		on(transferLeadership, s.transfer),
+		on(removeController, s.removeController),
+		on(peerHello, s.hello),
+		handle(peerPropose, s.peerPropose),
+		on(peerRead, s.peerRead),
+		on(peerTransfer, s.peerTransfer),
+		on(peerObserved, s.observed),
+		handle(peerPull, s.pull),
+		handle(peerBlob, s.peerBlob),
 		on(agentEnroll, s.enroll),
 		on(agentRenew, s.renew),
 		on(agentReport, s.report),
@@ -119,39 +146,80 @@ func (s *Server) mux() http.Handler {
 }
 
 // guard admits callers to a route, bounds the body, and answers errors.
-func (s *Server) guard(r route) http.Handler {
+func (s *Server) guard(on route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
+		state := s.Store.State()
 		h := w.Header()
-		h.Set(RevisionHeader, strconv.FormatUint(uint64(s.Store.State().Revision()), 10))
+		h.Set(RevisionHeader, header(state.Revision()))
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
-		if r.limit > 0 {
-			in.Body = http.MaxBytesReader(w, in.Body, r.limit)
+		if on.limit > 0 {
+			in.Body = http.MaxBytesReader(w, in.Body, on.limit)
 		}
-		who, err := s.callerOf(in)
+		r := &request{Request: in, strict: on.allow == admins, state: state, revision: state.Revision()}
+		err := s.prepare(r, on)
 		if err == nil {
-			err = s.admit(who, r.allow, in)
-		}
-		if err == nil {
-			err = r.serve(&stamped{w, s}, &request{Request: in, caller: who, strict: r.allow == admins})
+			err = on.serve(&stamped{w, r}, r)
 		}
 		if err != nil {
-			s.fail(w, in, r, err)
+			s.fail(w, in, on, err)
 		}
 	})
 }
 
-// stamped puts the revision that holds when the header is written into the answer: that of a change, not of the state
-// before it.
+// prepare finds out who sends r, whether they may, what r is called and what it is to be answered from.
+func (s *Server) prepare(r *request, on route) (err error) {
+	if r.caller, err = s.callerOf(r.Request); err != nil {
+		return err
+	}
+	if err := s.admit(r.caller, on.allow, r.Request); err != nil {
+		return err
+	}
+	if r.Method != http.MethodGet {
+		r.id = r.Header.Get(RequestHeader)
+		if r.id == "" {
+			r.id = NewRequestID()
+		}
+		if err := checkRequestID(r.id); err != nil {
+			return err
+		}
+		r.Request = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, r.id))
+	}
+	if on.reads == chosen {
+		return s.see(r)
+	}
+	return nil
+}
+
+// see reads the state that r asks to be answered from.
+func (s *Server) see(r *request) error {
+	c, err := consistencyOf(r.Request)
+	if err != nil || c == Stale {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	state, err := s.Store.Read(ctx, c)
+	if err != nil {
+		return fmt.Errorf("%w; nodes still boot, and --stale shows what this controller knew last", err)
+	}
+	r.state, r.revision = state, state.Revision()
+	return nil
+}
+
+// stamped puts the request's revision into the answer as late as can be: a change has it then.
 type stamped struct {
 	http.ResponseWriter
-	s *Server
+	r *request
 }
 
 func (w *stamped) WriteHeader(status int) {
-	w.Header().Set(RevisionHeader, strconv.FormatUint(uint64(w.s.Store.State().Revision()), 10))
+	w.Header().Set(RevisionHeader, header(w.r.revision))
 	w.ResponseWriter.WriteHeader(status)
 }
+
+// header returns the form of a revision in a header or a query.
+func header(r fleet.Revision) string { return strconv.FormatUint(uint64(r), 10) }
 
 // Unwrap lets http.ResponseController reach the connection.
 func (w *stamped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -205,11 +273,16 @@ func decode(r *request, to any) error {
 			err = errors.New("more than one JSON value")
 		}
 	}
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return fmt.Errorf("%w: at most %d bytes", ErrTooLarge, tooLarge.Limit)
-	}
 	if fleet.IsRefusal(err) {
 		return err
+	}
+	return badBody(err)
+}
+
+// badBody says why a body could not be read.
+func badBody(err error) error {
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return fmt.Errorf("%w: at most %d bytes", ErrTooLarge, tooLarge.Limit)
 	}
 	return fmt.Errorf("%w request: %w", fleet.ErrInvalid, err)
 }

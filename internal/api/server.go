@@ -29,9 +29,13 @@ type Config struct {
 // A Server answers people and agents. Its methods may be called from any goroutine.
 type Server struct {
 	Config
-	handler http.Handler
-	imports chan struct{} // holds one token per import under way
-	network sync.Mutex    // held from the check of a network's revision until its change is committed
+	handler   http.Handler
+	imports   chan struct{} // holds one token per import under way
+	pulls     chan struct{} // one per pull
+	watchers  chan struct{} // one per watch
+	heartbeat time.Duration // of watches
+	feed      feed
+	joins     joinLimiter
 }
 
 // New returns a Server.
@@ -39,7 +43,7 @@ func New(c Config) *Server {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	s := &Server{Config: c, imports: make(chan struct{}, maxImports)}
+	s := &Server{Config: c, imports: make(chan struct{}, maxImports), pulls: make(chan struct{}, maxPulls), watchers: make(chan struct{}, maxWatchers), heartbeat: watchHeartbeat}
 	s.handler = s.mux()
 	return s
 }
@@ -52,6 +56,20 @@ const (
 	drainTimeout   = time.Second // for requests under way when a server ends
 )
 
+type streamsKey struct{}
+
+// untilShutdown returns a context that ends with ctx, which is a request's, and as soon as its server is to end: for
+// requests that last until somebody ends them, and are not worth waiting for.
+func untilShutdown(ctx context.Context) (context.Context, context.CancelFunc) {
+	streams, ok := ctx.Value(streamsKey{}).(context.Context)
+	ctx, cancel := context.WithCancel(ctx)
+	if !ok {
+		return ctx, cancel
+	}
+	stop := context.AfterFunc(streams, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
 // Serve answers on l until ctx ends, then closes l, waits a little for requests under way, and cuts the rest off. No
 // request is under way when it returns. l is
 // a Unix socket, as ListenSocket makes it, or hands out *tls.Conn of identity.ServerConfig; other connections are
@@ -59,6 +77,8 @@ const (
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
+	defer endStreams()
 	var conns sync.WaitGroup
 	srv := &http.Server{
 		Handler:           s.handler,
@@ -74,9 +94,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 				conns.Done()
 			}
 		},
-		BaseContext: func(net.Listener) context.Context { return requests },
+		BaseContext: func(net.Listener) context.Context { return context.WithValue(requests, streamsKey{}, streams) },
 		ErrorLog:    slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),
 	}
+	srv.RegisterOnShutdown(endStreams)
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(l) }()
 	select {
