@@ -20,7 +20,7 @@ import (
 // The load. Clients crowd on a few nodes at a time, for the checker has more to find where they meet, and move on to
 // fresh ones, for its work grows steeply with the operations on one.
 const (
-	clientPace = 180 * time.Millisecond // between two operations of one client
+	clientPace = 100 * time.Millisecond // between two operations of one client
 	epoch      = 10 * time.Second       // how long clients stay at some nodes
 	crowd      = 5                      // nodes at a time
 	raceEvery  = 2 * time.Minute        // between the starts of two races for identities
@@ -144,11 +144,15 @@ func (r *run) client(ctx context.Context, id int) error {
 	}
 }
 
-// dump returns all that a controller holds, as text, and its revision.
+// dump returns all that a controller holds, as text, and its revision. It is 0 if that moved meanwhile.
 func dump(ctx context.Context, h *head) ([]byte, fleet.Revision, error) {
 	client := h.Client()
 	defer client.Close()
 	client.Consistency = api.Stale
+	before, err := client.Status(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
 	views, err := client.Nodes(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -165,12 +169,12 @@ func dump(ctx context.Context, h *head) ([]byte, fleet.Revision, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	status, err := client.Status(ctx)
-	if err != nil {
+	after, err := client.Status(ctx)
+	if err != nil || before.Revision != after.Revision {
 		return nil, 0, err
 	}
 	text, err := json.MarshalIndent(map[string]any{"cluster": cluster, "networks": networks, "nodes": nodes}, "", " ")
-	return text, status.Revision, err
+	return text, after.Revision, err
 }
 
 // verify checks what must hold once all is over.
@@ -223,7 +227,7 @@ func (r *run) verifyReplicas(ctx context.Context, t *testing.T) map[string]fleet
 			if err != nil {
 				return false, fmt.Errorf("%s: %w", h.Host.ID, err)
 			}
-			if at != 0 && revision != at {
+			if revision == 0 || at != 0 && revision != at {
 				return false, nil
 			}
 			if want != nil && !bytes.Equal(text, want) {

@@ -47,7 +47,7 @@ func (w *watcher) run(ctx context.Context, c *cluster) error {
 		case ctx.Err() != nil:
 			return w.finish(c, after)
 		case !errors.Is(err, api.ErrTooOld):
-			return fmt.Errorf("watch of controller %d: %w", w.id+1, err)
+			w.wrong = append(w.wrong, fmt.Errorf("it broke off: %w", err))
 		}
 		// A controller that got a snapshot does not know what came before it; others do.
 		first = (first + 1) % controllers
@@ -90,7 +90,7 @@ func (w *watcher) finish(c *cluster, after fleet.Revision) error {
 // check returns what is wrong with what was seen: a change that does not follow on the one before it, a write that was
 // acknowledged and not seen, a sum of changes that is not what stands at the end.
 func (w *watcher) check(writes []acknowledged, final map[string]fleet.Node) []error {
-	var errs []error
+	errs := w.wrong
 	racks := map[string]string{}
 	for i, l := range w.lines {
 		if i > 0 && l.Revision <= w.lines[i-1].Revision {

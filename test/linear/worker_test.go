@@ -11,8 +11,12 @@ import (
 	"github.com/samara-hpc/samara/internal/api"
 )
 
-// askLimit is how long a client waits for one operation.
-const askLimit = 10 * time.Second
+// How long clients wait for one operation: the patient until its outcome is known, as a rule; the others leave with it
+// unknown when a fault is in the way.
+const (
+	patientLimit   = 10 * time.Second
+	impatientLimit = 700 * time.Millisecond
+)
 
 // A worker is one client with what it knows.
 type worker struct {
@@ -25,7 +29,11 @@ type worker struct {
 
 // act does one operation on a node and notes it: half of them reads, the rest writes, most of which are conditional.
 func (w *worker) act(node string) {
-	ctx, cancel := context.WithTimeout(context.Background(), askLimit)
+	limit := patientLimit
+	if w.id%2 == 1 {
+		limit = impatientLimit
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	op := operation{node: node}
 	switch rand.IntN(8) {
