@@ -270,7 +270,7 @@ func (b readBackup) plan(o RestoreOptions) RestorePlan {
 	}
 	p.Steps = []string{
 		fmt.Sprintf("make %s at %s the only controller of cluster %s, with its authority and keys", o.ID, o.Address, cluster.Name),
-		fmt.Sprintf("restore revision %d: %d nodes, %d image versions, %d networks", p.Revision, p.Nodes, p.Images, p.Networks),
+		fmt.Sprintf("restore revision %d; nodes: %d, image versions: %d, networks: %d", p.Revision, p.Nodes, p.Images, p.Networks),
 	}
 	if p.Blobs > 0 {
 		p.Steps = append(p.Steps, fmt.Sprintf("restore %d blobs of images", p.Blobs))
