@@ -171,6 +171,13 @@ func (s *server) believe(live ...int) {
 	s.await(fmt.Sprintf("live %v", live))
 }
 
+// stallAt makes the server answer no more than half of a "blob", or no "script".
+func (s *server) stallAt(what string) {
+	s.t.Helper()
+	fmt.Fprintln(s.stdin, "stall", what)
+	s.await("will stall at " + what)
+}
+
 // stop ends the server and returns what it counted.
 func (s *server) stop() netboot.Counters {
 	s.t.Helper()

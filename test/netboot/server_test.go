@@ -105,9 +105,33 @@ func controllers(n int) []fleet.Controller {
 	return all
 }
 
-type memoryBlob struct{ *bytes.Reader }
+type memoryBlob struct {
+	*bytes.Reader
+	stall *stall
+}
+
+// ReadAt implements io.ReaderAt. It never gets beyond the middle of a blob while the server is stalled.
+func (m memoryBlob) ReadAt(p []byte, off int64) (int, error) {
+	if off >= m.Size()/2 {
+		m.stall.wait("blob")
+	}
+	return m.Reader.ReadAt(p, off)
+}
 
 func (memoryBlob) Close() error { return nil }
+
+// A stall holds up what the server is told to hold up, until its process ends.
+type stall struct {
+	at atomic.Pointer[string]
+	r  *reporter
+}
+
+func (s *stall) wait(at string) {
+	if what := s.at.Load(); what != nil && *what == at {
+		s.r.say("stalled at %s", at)
+		select {}
+	}
+}
 
 // A reporter writes what the server observes, one line each.
 type reporter struct {
@@ -130,7 +154,7 @@ func (r *reporter) Unknown(m fleet.UnknownMachine) {
 }
 
 // serve is a server's process: it says "ready", serves until its input ends, and says what it counted. Its input are the
-// numbers of the controllers that it is to take for alive from now on.
+// numbers of the controllers that it is to take for alive from now on, or what to stall at: "blob" or "script".
 func serve(who string, in io.Reader, out io.Writer) error {
 	var number, of int
 	if _, err := fmt.Sscanf(who, "%d/%d", &number, &of); err != nil {
@@ -144,18 +168,22 @@ func serve(who string, in io.Reader, out io.Writer) error {
 	var live atomic.Pointer[[]fleet.Controller]
 	live.Store(&all)
 	r := &reporter{to: out}
+	stall := &stall{r: r}
 	server, err := netboot.Open(netboot.Config{
 		State: func() fleet.State { return s },
 		Self:  all[number-1],
 		Live:  func() []fleet.Controller { return *live.Load() },
 		Pin:   strings.Repeat("ab", 32),
-		Token: func(fleet.BootPlan) (string, string, error) { return "boot-id", serverToken, nil },
+		Token: func(fleet.BootPlan) (string, string, error) {
+			stall.wait("script")
+			return "boot-id", serverToken, nil
+		},
 		Blob: func(d fleet.Digest) (netboot.Blob, error) {
 			switch d[0] {
 			case kernelSeed:
-				return memoryBlob{bytes.NewReader(payload(kernelSeed, kernelSize))}, nil
+				return memoryBlob{bytes.NewReader(payload(kernelSeed, kernelSize)), stall}, nil
 			case initramfsSeed:
-				return memoryBlob{bytes.NewReader(payload(initramfsSeed, initramfsSize))}, nil
+				return memoryBlob{bytes.NewReader(payload(initramfsSeed, initramfsSize)), stall}, nil
 			}
 			return nil, fs.ErrNotExist
 		},
@@ -168,6 +196,11 @@ func serve(who string, in io.Reader, out io.Writer) error {
 	defer cancel()
 	go func() {
 		for lines := bufio.NewScanner(in); lines.Scan(); { // ends with the test's process, however that ends
+			if at, ok := strings.CutPrefix(lines.Text(), "stall "); ok {
+				stall.at.Store(&at)
+				r.say("will stall at %s", at)
+				continue
+			}
 			var some []fleet.Controller
 			for _, number := range strings.Fields(lines.Text()) {
 				some = append(some, all[number[0]-'1'])

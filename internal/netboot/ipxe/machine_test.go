@@ -13,7 +13,6 @@ type machine struct {
 	t        testing.TB
 	settings map[string]string
 	fails    func(url string) bool // whether fetching it fails
-	ancient  bool                  // it knows no --timeout
 
 	fetched []string          // every URL that was asked for
 	images  map[string]string // command line by image name
@@ -126,8 +125,11 @@ func (m *machine) execute(w []string) (target string, ok bool) {
 	case "goto":
 		return w[1], true
 	case "kernel", "initrd":
-		name, url, ok := m.options(w)
-		if !ok || name == "" || !m.fetch(url) {
+		name, url := m.options(w)
+		if name == "" {
+			m.t.Fatalf("an image without a name: %q", w)
+		}
+		if !m.fetch(url) {
 			return "", false
 		}
 		m.images[name] = ""
@@ -137,8 +139,8 @@ func (m *machine) execute(w []string) (target string, ok bool) {
 		}
 		m.images[w[1]] = strings.Join(w[2:], " ")
 	case "chain":
-		_, url, ok := m.options(w)
-		if !ok || !m.fetch(url) {
+		_, url := m.options(w)
+		if !m.fetch(url) {
 			return "", false
 		}
 		m.outcome = "chain " + url
@@ -155,16 +157,13 @@ func (m *machine) execute(w []string) (target string, ok bool) {
 	return "", true
 }
 
-// options reads those of a command that fetches. ok is false if there is one that this iPXE does not know.
-func (m *machine) options(w []string) (name, url string, ok bool) {
+// options reads those of a command that fetches.
+func (m *machine) options(w []string) (name, url string) {
 	i := 1
 	for ; i < len(w) && strings.HasPrefix(w[i], "--"); i++ {
 		switch w[i] {
 		case "--timeout":
 			i++
-			if m.ancient {
-				return "", "", false
-			}
 			if ms, err := strconv.Atoi(w[i]); err != nil || ms < 1000 {
 				m.t.Fatalf("bad time in %q", w)
 			}
@@ -179,5 +178,5 @@ func (m *machine) options(w []string) (name, url string, ok bool) {
 	if i != len(w)-1 {
 		m.t.Fatalf("bad command %q", w)
 	}
-	return name, w[i], true
+	return name, w[i]
 }

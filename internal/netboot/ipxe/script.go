@@ -16,11 +16,11 @@ const MaxControllers = 8
 // maxCommandLine is what an x86 kernel keeps of its command line: COMMAND_LINE_SIZE, 2048, with the final NUL.
 const maxCommandLine = 2047
 
-// How long iPXE waits for a controller that does not answer, or stops in the middle, before it asks the next. What counts
-// is the time without a byte, however slow the link (iPXE, core/monojob.c). Without it iPXE tries to connect for 16 s,
-// and waits for the rest of a file for ever before 2025, since when it is two minutes. Scripts are small and made at once;
-// a kernel may come from a controller that serves a thousand machines over one lossy link, where Linux sends a segment
-// for the sixth time after 6 s.
+// How long iPXE, since March 2014, waits for a controller that does not answer, or stops in the middle, before it asks the
+// next. What counts is the time without a byte, however slow the link (iPXE, core/monojob.c). Otherwise iPXE tries to
+// connect for 16 s, and waits for the rest of a file for ever, or since December 2025 for two minutes. Scripts are small
+// and made at once; a kernel may come from a controller that serves a thousand machines over one lossy link, where Linux
+// sends a segment for the sixth time after 6 s.
 const (
 	scriptPatience = 5 * time.Second
 	blobPatience   = 10 * time.Second
@@ -181,12 +181,11 @@ func (s *script) checkProcessor(arch string) {
 }
 
 // fetch loads a blob from the first controller that has it. A controller that goes silent is left after blobPatience.
-// The last attempt is for an iPXE so old that it does not know --timeout.
 func (s *script) fetch(command, name string, b fleet.Blob, controllers []fleet.Controller) {
 	for _, c := range controllers {
 		fmt.Fprintf(s, "%s --timeout %d --name %s %s/blob/%s || ", command, blobPatience.Milliseconds(), name, origin(c), b.Digest)
 	}
-	s.line("%s --name %s %s/blob/%s || goto failed", command, name, origin(controllers[0]), b.Digest)
+	s.line("goto failed")
 }
 
 // chain goes on with the script for the machine called mac from the first controller that answers.
@@ -194,7 +193,6 @@ func (s *script) chain(mac string, controllers []fleet.Controller) {
 	for _, c := range controllers {
 		s.line("chain --timeout %d --replace %s/boot/%s ||", scriptPatience.Milliseconds(), origin(c), mac)
 	}
-	s.line("chain --replace %s/boot/%s ||", origin(controllers[0]), mac) // for an iPXE that does not know --timeout
 }
 
 // retry waits and asks every controller for a fresh script, for ever. The wait differs between machines by up to its

@@ -128,17 +128,6 @@ func TestScriptRunsToItsOutcome(t *testing.T) {
 	}
 }
 
-func TestOldIPXEBoots(t *testing.T) {
-	for name, script := range map[string][]byte{"boot": mustScript(t, testBoot(2)), "chain http://10.1.0.1:7601/boot/52-54-00-00-00-01": Unknown(testMAC, "demo", controllers(2))} {
-		m := newMachine(t, "x86_64", func(string) bool { return false })
-		m.ancient = true
-		m.run(script)
-		if m.outcome != name {
-			t.Errorf("without --timeout: got outcome %q, want %q", m.outcome, name)
-		}
-	}
-}
-
 func TestEveryControllerIsTriedForEachFile(t *testing.T) {
 	tried := map[string]int{} // "boot" among them
 	m := newMachine(t, "x86_64", func(url string) bool {
