@@ -6,12 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 )
 
 func ip(s string) netip.Addr       { return netip.MustParseAddr(s) }
@@ -268,84 +265,6 @@ func TestSnapshotHoldsTheWholeState(t *testing.T) {
 			t.Fatalf("a snapshot cut at %d of %d bytes: %v, want ErrSnapshot", cut, b.Len(), err)
 		}
 	}
-}
-
-// TestReplicasAgree applies random commands to a state, to one that goes through the log's encoding, and to one that
-// is restored from a snapshot on the way.
-func TestReplicasAgree(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		name := rapid.StringMatching(`n[1-6]`)
-		address := rapid.Custom(func(t *rapid.T) netip.Addr {
-			return netip.AddrFrom4([4]byte{10, 1, 0, byte(rapid.IntRange(0, 24).Draw(t, "host"))})
-		})
-		hw := rapid.Custom(func(t *rapid.T) MAC { return mac(byte(rapid.IntRange(0, 8).Draw(t, "mac"))) })
-		iface := rapid.Custom(func(t *rapid.T) Interface {
-			return Interface{Name: "default", MAC: hw.Draw(t, "hw"), IP: address.Draw(t, "ip")}
-		})
-		command := rapid.Custom(func(t *rapid.T) Command {
-			switch rapid.IntRange(0, 5).Draw(t, "kind") {
-			case 0:
-				return &AddNodes{[]Node{node(name.Draw(t, "a"), iface.Draw(t, "if"))}}
-			case 1:
-				m, a := hw.Draw(t, "m"), address.Draw(t, "a")
-				n := name.Draw(t, "n")
-				return &SetNodes{Names: []string{n}, Interfaces: []SetInterface{{Node: n, Name: "default", MAC: &m, IP: &a}}}
-			case 2:
-				return &DeleteNodes{rapid.SliceOfNDistinct(name, 1, 3, rapid.ID).Draw(t, "names")}
-			case 3:
-				return &AddImageVersion{Image: rapid.SampledFrom([]string{"debian", "rocky"}).Draw(t, "i"), Version: testVersion()}
-			case 4:
-				return &DeleteImage{Image: rapid.SampledFrom([]string{"debian", "rocky"}).Draw(t, "i"), Version: rapid.IntRange(0, 3).Draw(t, "v")}
-			default:
-				n := testNetwork()
-				n.Gateway, n.Discovery = address.Draw(t, "gw"), Range{}
-				return &PutNetwork{Network: n}
-			}
-		})
-		direct := start(t)
-		logged := direct
-		for i, c := range rapid.SliceOfN(command, 1, 40).Draw(t, "commands") {
-			rev := direct.Revision() + 1
-			b, err := EncodeEntry(Entry{Command: c}, Format)
-			if err != nil {
-				t.Fatal(err)
-			}
-			e, err := DecodeEntry(b, Format)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var err1, err2 error
-			direct, err1 = direct.Apply(Entry{Command: c}, rev)
-			logged, err2 = logged.Apply(e, rev)
-			if fmt.Sprint(err1) != fmt.Sprint(err2) {
-				t.Fatalf("%s: one replica says %v, the other %v", c.Kind(), err1, err2)
-			}
-			if i%7 == 3 {
-				var snap bytes.Buffer
-				if _, err := logged.WriteTo(&snap); err != nil {
-					t.Fatal(err)
-				}
-				if logged, err = ReadState(&snap); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		if direct.Hash() != logged.Hash() {
-			t.Fatal("two replicas of one log differ")
-		}
-		for n := range direct.Nodes() {
-			for _, i := range n.Interfaces {
-				if i.MAC != (MAC{}) {
-					if holder, _ := direct.NodeByMAC(i.MAC); holder.Name != n.Name {
-						t.Fatalf("MAC %s of %s is indexed for %q", i.MAC, n.Name, holder.Name)
-					}
-				}
-			}
-		}
-		if slices.Collect(direct.Nodes()) == nil && direct.CountNodes() != 0 {
-			t.Fatal("nodes are counted that are not there")
-		}
-	})
 }
 
 func TestParse(t *testing.T) {

@@ -7,8 +7,11 @@ import (
 	"strings"
 )
 
-// MaxImageVersions bounds the versions of one image that are kept at a time.
-const MaxImageVersions = 100
+// Limits on images.
+const (
+	MaxImageVersions = 100 // of one image, kept at a time
+	MaxHolders       = 64  // that a publication may name; some may have left the cluster by now
+)
 
 // AddImageVersion adds a version to an image, creating the image with its first. The version's number is chosen as
 // it is applied.
@@ -109,6 +112,9 @@ func needsHolders(holders []string) int {
 func (s State) checkHolders(what string, holders []string) error {
 	if s.Format() < 2 {
 		return nil
+	}
+	if len(holders) > MaxHolders {
+		return fmt.Errorf("%w publication of %s: %d holders, at most %d", ErrInvalid, what, len(holders), MaxHolders)
 	}
 	held, all := 0, s.cluster.Controllers
 	for _, ctl := range all {

@@ -99,12 +99,12 @@ func (q outcomes) add(o *Outcome) outcomes {
 			}
 			q.back = nil
 		}
-		q.byID = q.byID.drop(sha256.Sum256([]byte(q.front.outcome.ID)), 0)
+		q.byID = q.byID.drop(keyOf(q.front.outcome.ID), 0)
 		q.front = q.front.next
 		q.count--
 	}
 	q.back = &cell{o, q.back}
-	q.byID = q.byID.put(o, sha256.Sum256([]byte(o.ID)), 0)
+	q.byID = q.byID.put(o, keyOf(o.ID), 0)
 	q.count++
 	return q
 }
@@ -138,10 +138,12 @@ type trie struct {
 
 type trieKey = [sha256.Size]byte
 
+func keyOf(id string) trieKey { return sha256.Sum256([]byte(id)) }
+
 func trieDigit(k trieKey, depth int) int { return int(k[depth/4]>>(depth%4*2)) & 3 }
 
 func (t *trie) get(id string) *Outcome {
-	key := sha256.Sum256([]byte(id))
+	key := keyOf(id)
 	for depth := 0; t != nil; depth++ {
 		at := trieDigit(key, depth)
 		if o := t.leaves[at]; o != nil {
@@ -166,7 +168,7 @@ func (t *trie) put(o *Outcome, key trieKey, depth int) *trie {
 	switch {
 	case other != nil:
 		next.leaves[at] = nil
-		below := (*trie)(nil).put(other, sha256.Sum256([]byte(other.ID)), depth+1)
+		below := (*trie)(nil).put(other, keyOf(other.ID), depth+1)
 		next.below[at] = below.put(o, key, depth+1)
 	case next.below[at] != nil:
 		next.below[at] = next.below[at].put(o, key, depth+1)

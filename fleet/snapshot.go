@@ -170,6 +170,9 @@ func (s State) load(rec record) (State, error) {
 		s = s.index(*rec.Node)
 		s.nodes = s.nodes.put([]byte(rec.Node.Name), *rec.Node)
 	case rec.Token != nil:
+		if err := checkID("token", rec.Token.ID); err != nil {
+			return s, err
+		}
 		s.tokens = s.tokens.put([]byte(rec.Token.ID), *rec.Token)
 	case rec.Outcome != nil:
 		if err := rec.Outcome.check(); err != nil {

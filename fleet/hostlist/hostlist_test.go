@@ -1,6 +1,7 @@
 package hostlist
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -211,4 +212,14 @@ func BenchmarkExpand(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func TestKeysOrderAsNamesDo(t *testing.T) {
+	name := rapid.OneOf(rapid.StringMatching(`[a-c]{0,2}[0-9]{0,3}[a-b-]{0,2}[0-9]{0,20}[a-z]{0,1}`), rapid.StringMatching(`n0{0,3}[0-9]{1,3}`))
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := name.Draw(t, "a"), name.Draw(t, "b")
+		if got, want := bytes.Compare(AppendKey(nil, a), AppendKey(nil, b)), Compare(a, b); got != want {
+			t.Fatalf("the keys of %q and %q compare as %d, the names as %d", a, b, got, want)
+		}
+	})
 }

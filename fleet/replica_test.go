@@ -1,0 +1,182 @@
+package fleet
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// commands draws commands that get in each other's way: few names, few addresses.
+func commands() *rapid.Generator[Command] {
+	name := rapid.StringMatching(`n[1-6]`)
+	names := rapid.SliceOfNDistinct(name, 1, 3, rapid.ID)
+	address := rapid.Custom(func(t *rapid.T) netip.Addr {
+		return netip.AddrFrom4([4]byte{10, byte(rapid.IntRange(1, 2).Draw(t, "net")), 0, byte(rapid.IntRange(0, 24).Draw(t, "host"))})
+	})
+	hw := rapid.Custom(func(t *rapid.T) MAC { return mac(byte(rapid.IntRange(0, 8).Draw(t, "mac"))) })
+	iface := rapid.Custom(func(t *rapid.T) Interface {
+		i := Interface{Name: "default", MAC: hw.Draw(t, "hw"), IP: address.Draw(t, "ip")}
+		if rapid.Bool().Draw(t, "bare") {
+			i.MAC = MAC{}
+		}
+		return i
+	})
+	image := rapid.SampledFrom([]string{"debian", "rocky"})
+	heads := []string{"head1", "head2", "head3", "head4"}
+	head := rapid.SampledFrom(heads)
+	holders := rapid.SliceOfN(head, 1, 4)
+	return rapid.Custom(func(t *rapid.T) Command {
+		switch rapid.IntRange(0, 13).Draw(t, "kind") {
+		case 0, 1:
+			return &AddNodes{[]Node{node(name.Draw(t, "a"), iface.Draw(t, "if"))}}
+		case 2:
+			m, a := hw.Draw(t, "m"), address.Draw(t, "a")
+			n := name.Draw(t, "n")
+			return &SetNodes{Names: []string{n}, Interfaces: []SetInterface{{Node: n, Name: "default", MAC: &m, IP: &a}}}
+		case 3:
+			return &DeleteNodes{names.Draw(t, "names")}
+		case 4:
+			return &AddImageVersion{Image: image.Draw(t, "i"), Version: testVersion(), Holders: holders.Draw(t, "holders")}
+		case 5:
+			return &DeleteImage{Image: image.Draw(t, "i"), Version: rapid.IntRange(0, 3).Draw(t, "v")}
+		case 6:
+			n := testNetwork()
+			n.Gateway, n.Discovery = address.Draw(t, "gw"), Range{}
+			return &PutNetwork{Network: n}
+		case 7:
+			n := Network{Name: "ib", Subnet: netip.PrefixFrom(ip("10.2.0.0"), rapid.IntRange(24, 30).Draw(t, "bits")), DHCP: DHCPFull}
+			return &PutNetwork{Network: n, Create: rapid.Bool().Draw(t, "create")}
+		case 8:
+			return &DeleteNetwork{"ib"}
+		case 9, 10:
+			return &ArmDiscovery{Names: names.Draw(t, "names"), Until: noon.Add(time.Duration(rapid.IntRange(0, 3).Draw(t, "hours")) * time.Hour)}
+		case 11:
+			return &ClaimNode{MAC: hw.Draw(t, "m"), Network: rapid.SampledFrom([]string{"boot", "ib"}).Draw(t, "network")}
+		case 12:
+			id := head.Draw(t, "id")
+			if rapid.Bool().Draw(t, "token") {
+				return &AddJoinToken{testToken(id)}
+			}
+			return &JoinController{Token: id, Proof: testToken(id).Hash, Controller: testController(id, address.Draw(t, "a").As4()[3])}
+		default:
+			return rapid.SampledFrom([]Command{&RemoveController{head.Draw(t, "id")}, &SetFormat{2}, &SealCAKey{Secret("sealed")},
+				&ReplaceControllers{[]Controller{testController("head1", 1), testController("head2", 2)}}}).Draw(t, "other")
+		}
+	})
+}
+
+// TestReplicasAgree applies random entries, repeated ones among them, to a state, to one that goes through the log's
+// encoding, and to one that is restored from a snapshot on the way.
+func TestReplicasAgree(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		direct := start(t)
+		if rapid.Bool().Draw(t, "format2") {
+			direct = start2(t)
+		}
+		logged := direct
+		id := rapid.StringMatching(`(r[1-9])?`)
+		for i, c := range rapid.SliceOfN(commands(), 1, 40).Draw(t, "commands") {
+			rev := direct.Revision() + 1
+			entry := Entry{Command: c, ID: id.Draw(t, "id"), At: noon.Add(time.Duration(i) * 5 * time.Minute)}
+			if rapid.IntRange(0, 9).Draw(t, "conditional") == 0 {
+				entry.If = []Condition{{"node", "n1", Revision(rapid.IntRange(0, 9).Draw(t, "revision"))}}
+			}
+			b, err := EncodeEntry(entry, logged.Format())
+			if err != nil {
+				if _, err1 := direct.Apply(entry, rev); fmt.Sprint(err) != fmt.Sprint(err1) {
+					t.Fatalf("%s: not encoded since %v, not applied since %v", c.Kind(), err, err1)
+				}
+				continue
+			}
+			e, err := DecodeEntry(b, Format)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := direct
+			var err1, err2 error
+			direct, err1 = direct.Apply(entry, rev)
+			logged, err2 = logged.Apply(e, rev)
+			if fmt.Sprint(err1) != fmt.Sprint(err2) || (err1 != nil && !IsRefusal(err1)) {
+				t.Fatalf("%s: one replica says %v, the other %v", c.Kind(), err1, err2)
+			}
+			if _, repeated := before.Outcome(entry.ID); repeated && direct.Advance(rev-1).Hash() != before.Hash() {
+				t.Fatalf("%s: a repeated entry changed the state", c.Kind())
+			}
+			if i%7 == 3 {
+				logged = reread(t, logged)
+			}
+		}
+		if direct.Hash() != logged.Hash() {
+			t.Fatal("two replicas of one log differ")
+		}
+		for what, s := range map[string]State{"direct": direct, "logged": logged, "reread": reread(t, direct)} {
+			if err := checkIndexes(s); err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+		}
+	})
+}
+
+func reread(t interface{ Fatal(...any) }, s State) State {
+	var snap bytes.Buffer
+	if _, err := s.WriteTo(&snap); err != nil {
+		t.Fatal(err)
+	}
+	read, err := ReadState(&snap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if read.Hash() != s.Hash() {
+		t.Fatal("a state differs after its snapshot was read")
+	}
+	return read
+}
+
+// checkIndexes reports where the indexes of s do not say what its nodes say, or two nodes have one address.
+func checkIndexes(s State) error {
+	macs, ips := 0, 0
+	var armed []string
+	for n := range s.Nodes() {
+		for _, i := range n.Interfaces {
+			if i.MAC != (MAC{}) {
+				macs++
+				if holder, _ := s.NodeByMAC(i.MAC); holder.Name != n.Name {
+					return fmt.Errorf("MAC %s of %s is indexed for %q", i.MAC, n.Name, holder.Name)
+				}
+			}
+			if i.IP.IsValid() {
+				ips++
+				if holder, _ := s.NodeByIP(i.IP); holder.Name != n.Name {
+					return fmt.Errorf("address %s of %s is indexed for %q", i.IP, n.Name, holder.Name)
+				}
+			}
+		}
+		for _, key := range s.armedKeys(n) {
+			armed = append(armed, string(key))
+		}
+		if !n.Discover.IsZero() && len(s.armedKeys(n)) == 0 {
+			return fmt.Errorf("%s is armed and nobody can claim it", n.Name)
+		}
+	}
+	if macs != s.macs.len() || ips != s.ips.len() {
+		return fmt.Errorf("%d MACs and %d addresses, %d and %d are indexed", macs, ips, s.macs.len(), s.ips.len())
+	}
+	slices.Sort(armed)
+	armed = slices.Compact(armed) // two interfaces on one network
+	at := 0
+	for key, _, ok := s.armed.next(nil); ok; key, _, ok = s.armed.next(append(slices.Clone(key), 0)) {
+		if at == len(armed) || armed[at] != string(key) {
+			return fmt.Errorf("armed key %q is indexed, %d nodes are armed", key, len(armed))
+		}
+		at++
+	}
+	if at != len(armed) {
+		return fmt.Errorf("%d nodes are armed, %d are indexed", len(armed), at)
+	}
+	return nil
+}
