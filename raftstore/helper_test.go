@@ -125,7 +125,7 @@ func newTestStream(a *authority, address string) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewStream(handshaker{l, config}, l.Addr(), config, authorizeController), nil
+	return NewStream(handshaker{&swamp{Listener: l}, config}, l.Addr(), config, authorizeController), nil
 }
 
 // fast makes elections quick; the defaults are for machines that do other work too.
