@@ -72,7 +72,10 @@ func whatStays(all []api.ControllerView, id string) (string, error) {
 	}
 	rest := slices.Delete(slices.Clone(all), at, at+1)
 	text := fmt.Sprintf("%s, %d alive", count(len(rest), "controller")+" stay", countAlive(rest))
-	if len(rest) == 1 {
+	switch len(rest) {
+	case 0:
+		return "no controller stays", nil
+	case 1:
 		text = "1 controller stays"
 	}
 	if remark := availability(len(rest)); remark != "" {

@@ -245,9 +245,10 @@ func TestWhatStays(t *testing.T) {
 		id   string
 		want string
 	}{
-		"of five": {with(5, dead(5)), "head5", "4 controllers stay, 4 alive"},
-		"of two":  {heads(2), "head1", "1 controller stays; one controller is not highly available: while it is down nothing boots; join two more"},
-		"nothing": {heads(3), "head9", "controller head9: not found; samara controller list shows them"},
+		"of five":  {with(5, dead(5)), "head5", "4 controllers stay, 4 alive"},
+		"of two":   {heads(2), "head1", "1 controller stays; one controller is not highly available: while it is down nothing boots; join two more"},
+		"the last": {heads(1), "head1", "no controller stays"},
+		"nothing":  {heads(3), "head9", "controller head9: not found; samara controller list shows them"},
 	} {
 		got, err := whatStays(c.all, c.id)
 		if err != nil {
