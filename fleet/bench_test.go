@@ -86,7 +86,7 @@ func BenchmarkApplyWithID(b *testing.B) {
 	held := heap() - before
 	runtime.KeepAlive(full)
 	for i := range MaxOutcomes {
-		change(-i - 1)
+		change(i + 1<<30)
 	}
 	for i := 0; b.Loop(); i++ {
 		change(i)

@@ -45,12 +45,9 @@ func (c ArmDiscovery) apply(s State, a applied) (State, error) {
 		if n.Discover.Equal(until) {
 			continue
 		}
-		next = next.unindex(n)
+		next = next.disarm(n)
 		n.Discover = until
-		var err error
-		if next, err = next.putNode(n, a.rev); err != nil {
-			return s, err
-		}
+		next = next.arm(n).storeNode(n, a.rev)
 	}
 	return next, nil
 }
@@ -82,20 +79,17 @@ func (c ClaimNode) apply(s State, a applied) (State, error) {
 		return s, fmt.Errorf("armed node on network %s: %w; samara node discover arms some", c.Network, ErrNotFound)
 	}
 	n, _ := s.Node(name)
-	next := s.unindex(n)
+	s = s.disarm(n)
 	n = n.clone()
 	for at, i := range n.Interfaces {
 		if i.claimable() && network.Subnet.Contains(i.IP) {
 			n.Interfaces[at].MAC = c.MAC
+			s.macs = s.macs.put(c.MAC[:], name)
 			break
 		}
 	}
 	n.Discover = time.Time{}
-	next, err := next.putNode(n, a.rev)
-	if err != nil {
-		return s, err
-	}
-	return next, nil
+	return s.storeNode(n, a.rev), nil
 }
 
 // Armed reports whether a machine on that network could claim a node at that time. It costs one look into an index.
@@ -154,6 +148,22 @@ func (s State) firstArmed(network string, at time.Time) (string, bool) {
 		}
 		from = binary.BigEndian.AppendUint64(armedPrefix(network), ^uint64(until.UnixNano())+1) // past all of that time
 	}
+}
+
+// arm records in the index that n is armed, if it is.
+func (s State) arm(n Node) State {
+	for _, key := range s.armedKeys(n) {
+		s.armed = s.armed.put(key, n.Name)
+	}
+	return s
+}
+
+// disarm undoes what arm did for n.
+func (s State) disarm(n Node) State {
+	for _, key := range s.armedKeys(n) {
+		s.armed = s.armed.drop(key)
+	}
+	return s
 }
 
 // armedKeys returns the keys of n in the index of armed nodes: one for each network on which it can be claimed. They

@@ -306,3 +306,19 @@ func TestJSONLeavesOutWhatIsNotSet(t *testing.T) {
 		t.Errorf("got %s, %v; want %s", got, err, want)
 	}
 }
+
+// TestANodeThatIsNamedTwice is refused, or not, as older releases do in the same cluster.
+func TestANodeThatIsNamedTwice(t *testing.T) {
+	s := start(t)
+	rack := "r1"
+	if _, err := s.Apply(Entry{Command: SetNodes{Names: []string{"n1", "n1"}, Rack: &rack}}, 10); !errors.Is(err, ErrExists) {
+		t.Errorf("with addresses: %v, want ErrExists", err)
+	}
+	s, err := s.Apply(Entry{Command: AddNodes{[]Node{node("n2")}}}, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Apply(Entry{Command: SetNodes{Names: []string{"n2", "n2"}, Rack: &rack}}, 11); err != nil {
+		t.Errorf("without addresses: %v", err)
+	}
+}

@@ -130,6 +130,11 @@ func TestAnOldReleaseStopsAtWhatItCannotRead(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	for _, id := range []string{"a b", "a\n", "é", strings.Repeat("a", MaxID+1)} {
+		if _, err := EncodeEntry(Entry{Command: DeleteNodes{[]string{"n1"}}, ID: id}, 2); !errors.Is(err, ErrInvalid) {
+			t.Errorf("id %q: %v, want ErrInvalid", id, err)
+		}
+	}
 	for what, b := range map[string]string{
 		"an id with a blank":     `{"kind":"node.delete","id":"a b","body":{"names":["n1"]}}`,
 		"a long id":              `{"kind":"node.delete","id":"` + strings.Repeat("a", MaxID+1) + `","body":{"names":["n1"]}}`,

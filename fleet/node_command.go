@@ -67,6 +67,7 @@ func (c SetNodes) apply(s State, a applied) (State, error) {
 	if len(c.Names) == 0 {
 		return s, fmt.Errorf("%w change: it names no node", ErrInvalid)
 	}
+	moves := c.moves()
 	next := s
 	// Addresses first leave all the nodes that change them, so that two nodes can swap.
 	changed := make(map[string]Node, len(c.Names))
@@ -75,7 +76,9 @@ func (c SetNodes) apply(s State, a applied) (State, error) {
 		if !ok {
 			return s, fmt.Errorf("node %s: %w", name, ErrNotFound)
 		}
-		next = next.unindex(n)
+		if moves[name] {
+			next = next.disarm(n).dropAddresses(n)
+		}
 		n = n.clone()
 		if c.Image != nil {
 			n.Image = *c.Image
@@ -101,11 +104,33 @@ func (c SetNodes) apply(s State, a applied) (State, error) {
 	}
 	for _, name := range c.Names {
 		var err error
-		if next, err = next.putNode(changed[name], a.rev); err != nil {
+		if moves[name] {
+			next, err = next.putNode(changed[name], a.rev)
+		} else {
+			next, err = next.putSettings(changed[name], a.rev)
+		}
+		if err != nil {
 			return s, err
 		}
 	}
 	return next, nil
+}
+
+// moves returns the nodes that may change their addresses. A node that is named twice counts as one: with addresses of
+// its own it is in its own way, which is a refusal that older releases give.
+func (c SetNodes) moves() map[string]bool {
+	moves := map[string]bool{}
+	for _, set := range c.Interfaces {
+		moves[set.Node] = true
+	}
+	seen := make(map[string]bool, len(c.Names))
+	for _, name := range c.Names {
+		if seen[name] {
+			moves[name] = true
+		}
+		seen[name] = true
+	}
+	return moves
 }
 
 func (set SetInterface) apply(n Node) (Node, error) {
@@ -148,22 +173,17 @@ func (c DeleteNodes) apply(s State, _ applied) (State, error) {
 		if !ok {
 			return s, fmt.Errorf("node %s: %w", name, ErrNotFound)
 		}
-		next = next.unindex(n)
+		next = next.disarm(n).dropAddresses(n)
 		next.nodes = next.nodes.drop([]byte(name))
 	}
 	return next, nil
 }
 
-// putNode checks n against the rest of the state and stores it. What the indexes held of
-// the node must have been dropped. A node that no machine can claim is not armed.
+// putNode checks n against the rest of the state and stores it. What the indexes held of the node must have been
+// dropped. A node that no machine can claim is not armed.
 func (s State) putNode(n Node, rev Revision) (State, error) {
-	if err := n.check(); err != nil {
+	if err := s.checkSettings(n); err != nil {
 		return s, err
-	}
-	if !n.Image.IsZero() {
-		if _, _, err := s.ImageVersion(n.Image); err != nil {
-			return s, fmt.Errorf("node %s: %w", n.Name, err)
-		}
 	}
 	for at, i := range n.Interfaces {
 		if err := s.checkAddresses(i); err != nil {
@@ -178,10 +198,35 @@ func (s State) putNode(n Node, rev Revision) (State, error) {
 	if !n.claimable() {
 		n.Discover = time.Time{}
 	}
-	s = s.index(n)
+	return s.indexAddresses(n).arm(n).storeNode(n, rev), nil
+}
+
+// putSettings is putNode for a node whose interfaces are as they were: what the indexes hold of it stays.
+func (s State) putSettings(n Node, rev Revision) (State, error) {
+	if err := s.checkSettings(n); err != nil {
+		return s, err
+	}
+	return s.storeNode(n, rev), nil
+}
+
+// checkSettings validates what of n does not depend on other nodes.
+func (s State) checkSettings(n Node) error {
+	if err := n.check(); err != nil {
+		return err
+	}
+	if n.Image.IsZero() {
+		return nil
+	}
+	if _, _, err := s.ImageVersion(n.Image); err != nil {
+		return fmt.Errorf("node %s: %w", n.Name, err)
+	}
+	return nil
+}
+
+func (s State) storeNode(n Node, rev Revision) State {
 	n.Revision = rev
 	s.nodes = s.nodes.put([]byte(n.Name), n)
-	return s, nil
+	return s
 }
 
 // checkAddresses reports why an interface cannot have its addresses, given what other nodes and the networks have.
@@ -205,8 +250,8 @@ func (s State) checkAddresses(i Interface) error {
 	return s.checkHostAddress(network, i.IP)
 }
 
-// index records the addresses of n, and that it is armed.
-func (s State) index(n Node) State {
+// indexAddresses records the addresses of n.
+func (s State) indexAddresses(n Node) State {
 	for _, i := range n.Interfaces {
 		if i.MAC != (MAC{}) {
 			s.macs = s.macs.put(i.MAC[:], n.Name)
@@ -214,9 +259,6 @@ func (s State) index(n Node) State {
 		if i.IP.IsValid() {
 			s.ips = s.ips.put(i.IP.AsSlice(), n.Name)
 		}
-	}
-	for _, key := range s.armedKeys(n) {
-		s.armed = s.armed.put(key, n.Name)
 	}
 	return s
 }
@@ -242,8 +284,8 @@ func (s State) checkHostAddress(n Network, a netip.Addr) error {
 	return nil
 }
 
-// unindex undoes what index did for n.
-func (s State) unindex(n Node) State {
+// dropAddresses frees the addresses of n.
+func (s State) dropAddresses(n Node) State {
 	for _, i := range n.Interfaces {
 		if i.MAC != (MAC{}) {
 			s.macs = s.macs.drop(i.MAC[:])
@@ -251,9 +293,6 @@ func (s State) unindex(n Node) State {
 		if i.IP.IsValid() {
 			s.ips = s.ips.drop(i.IP.AsSlice())
 		}
-	}
-	for _, key := range s.armedKeys(n) {
-		s.armed = s.armed.drop(key)
 	}
 	return s
 }

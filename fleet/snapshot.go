@@ -167,7 +167,7 @@ func (s State) load(rec record) (State, error) {
 		s.images = s.images.put([]byte(rec.Image.Name), *rec.Image)
 	case rec.Node != nil:
 		// Without the checks of a change: a rule that came later must not make an old snapshot unreadable.
-		s = s.index(*rec.Node)
+		s = s.indexAddresses(*rec.Node).arm(*rec.Node)
 		s.nodes = s.nodes.put([]byte(rec.Node.Name), *rec.Node)
 	case rec.Token != nil:
 		if err := checkID("token", rec.Token.ID); err != nil {
