@@ -113,12 +113,7 @@ func (s *Server) receive(ctx context.Context, l *listener, pool *sync.Pool) erro
 
 // handle answers one datagram. Whatever it holds, the next one is answered too.
 func (s *Server) handle(d *datagram) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.counters.malformed.Add(1)
-			s.cfg.Logger.Error("DHCP request broke its handler", "err", p, "stack", string(debug.Stack()))
-		}
-	}()
+	defer s.survive()
 	req, err := dhcp.Parse(d.bytes[:d.n])
 	if err != nil {
 		s.counters.malformed.Add(1)
@@ -163,6 +158,14 @@ func (s *Server) handle(d *datagram) {
 		return
 	}
 	s.answerInTurn(d.arrival, mark, reply, decision, now)
+}
+
+// survive, deferred, keeps one request from stopping the server.
+func (s *Server) survive() {
+	if p := recover(); p != nil {
+		s.counters.malformed.Add(1)
+		s.cfg.Logger.Error("DHCP request broke its handler", "err", p, "stack", string(debug.Stack()))
+	}
 }
 
 // answerInTurn answers at once, or holds the answer back in case no controller before this one answers.

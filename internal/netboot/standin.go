@@ -200,6 +200,7 @@ func (s *Server) patience(d dhcp.Decision, mark imprint, at arrival, now time.Ti
 
 // standIn sends an answer that waited its turn.
 func (s *Server) standIn(h *heldReply) {
+	defer s.survive()
 	s.counters.stoodIn.Add(1)
 	s.settle(h.at, h.mark, h.reply, h.decision, time.Now())
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +25,9 @@ type crew struct {
 	begin   time.Time
 	members []*Server
 	live    []fleet.Controller
-	sent    []string
+
+	mu   sync.Mutex
+	sent []string
 }
 
 func newCrew(t *testing.T, n int) *crew {
@@ -41,6 +44,8 @@ func newCrew(t *testing.T, n int) *crew {
 		s.deliver = func(_ arrival, r dhcp.Reply) error {
 			named := slices.IndexFunc(c.members, func(o *Server) bool { return o.cfg.Self.Address.String() == r.Packet.ServerIdentifier().String() })
 			boots := slices.IndexFunc(c.members, func(o *Server) bool { return o.cfg.Self.Address.String() == r.Packet.ServerIPAddr.String() })
+			c.mu.Lock()
+			defer c.mu.Unlock()
 			c.sent = append(c.sent, fmt.Sprintf("%s: %d sends %s of %d to boot from %d", time.Since(c.begin), i, r.Packet.MessageType(), named, boots))
 			return nil
 		}
@@ -77,6 +82,8 @@ func (c *crew) address(member int) netip.Addr { return c.members[member].cfg.Sel
 func (c *crew) wants(lines ...string) {
 	c.t.Helper()
 	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if got, want := strings.Join(c.sent, "\n"), strings.Join(lines, "\n"); got != want {
 		c.t.Errorf("sent:\n%s\nwant:\n%s", got, want)
 	}
@@ -250,6 +257,7 @@ func TestStandInsAreBounded(t *testing.T) {
 func TestControllersAnswerAlike(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrew(t, 3)
+		var mu sync.Mutex
 		var answers []string
 		for i, s := range c.members {
 			self := s.cfg.Self.Address
@@ -257,6 +265,8 @@ func TestControllersAnswerAlike(t *testing.T) {
 				r.Packet.ServerIPAddr, r.Packet.ServerHostName = nil, ""
 				r.Packet.Options.Del(dhcpv4.OptionServerIdentifier)
 				r.Packet.Options.Del(dhcpv4.OptionTFTPServerName)
+				mu.Lock()
+				defer mu.Unlock()
 				answers = append(answers, strings.ReplaceAll(r.Packet.Summary(), self.String(), "SERVER"))
 				return nil
 			}
@@ -266,6 +276,8 @@ func TestControllersAnswerAlike(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		if len(answers) != 3 || answers[0] != answers[1] || answers[1] != answers[2] {
 			t.Errorf("got %q", answers)
 		}
