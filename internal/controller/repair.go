@@ -181,13 +181,14 @@ func (r *repair) mend(ctx context.Context, roots bool) error {
 			if b.Root != roots {
 				continue
 			}
-			if at, ok := r.due(b.Digest); ok {
+			if _, ok := r.due(b.Digest); ok {
 				r.treat(ctx, b)
-			} else if !at.IsZero() && at.Before(next) {
-				next = at
 			}
 			if ctx.Err() != nil {
 				return nil
+			}
+			if at, _ := r.due(b.Digest); !at.IsZero() && at.Before(next) {
+				next = at
 			}
 		}
 		timer := time.NewTimer(time.Until(next))

@@ -3,6 +3,7 @@ package controller
 import (
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -204,4 +205,23 @@ func TestAnImportEndsTheSearchForWhatItWrites(t *testing.T) {
 	b.wrote(v.Blobs()...)
 	eventually(t, "the root on offer", func() bool { return b.origin.seeding().Torrents == 1 && b.is(4, 0, 0)() })
 	b.mustHold(t, v)
+}
+
+func TestASourceThatFailsIsAskedAgain(t *testing.T) {
+	s := newScene(t, 2, 2, nil)
+	a, b := s.heads[0], s.heads[1]
+	v := a.version(t, 1, 1<<20)
+	var failures atomic.Int64
+	a.fault = func(fleet.Digest) error {
+		if failures.Add(1) <= 5 {
+			return errDead
+		}
+		return nil
+	}
+	s.add(t, v)
+	s.run(t, a, b)
+	eventually(t, "the blobs on b", b.is(4, 0, 0))
+	if got := strings.Count(b.logs.String(), "cannot be fetched"); got == 0 || got > 4 {
+		t.Errorf("%d failures logged, want one for each blob at most:\n%s", got, b.logs)
+	}
 }
