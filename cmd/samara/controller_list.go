@@ -42,13 +42,13 @@ BLOBS is how many of the blobs that images need it holds. What is wrong follows,
 	}
 }
 
-// writeControllers prints a line for each controller, and what is wrong with any.
+// writeControllers prints a line for each controller, and what is wrong.
 func writeControllers(w io.Writer, s api.Status, now time.Time) error {
 	t := controllerTable(s.Controllers, now)
 	if err := t.write(w); err != nil {
 		return err
 	}
-	return writeRemarks(w, s, troubles(s, now), "")
+	return writeRemarks(w, s, "")
 }
 
 func controllerTable(all []api.ControllerView, now time.Time) table {

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/samara-hpc/samara/fleet/hostlist"
 	"github.com/samara-hpc/samara/internal/api"
@@ -74,31 +73,16 @@ func availability(controllers int) string {
 	return ""
 }
 
-// troubles says what is wrong with the controllers, the worst first, and what to do about it.
-func troubles(s api.Status, now time.Time) []api.Problem {
-	var out []api.Problem
-	if lost(s) {
-		out = append(out, api.Problem{What: s.HA, Cure: "start those that are down; if they are lost for good, samara controller recover --help"})
-	}
-	for _, v := range s.Controllers {
-		if p, wrong := trouble(v, now); wrong {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
 // lost reports whether so few voters answer that nothing can be changed.
 func lost(s api.Status) bool {
 	b := ballotOf(s.Controllers)
 	return b.voters > 0 && b.spare() < 0
 }
 
-// writeRemarks prints what is wrong, and what the cluster would not outlive; or that there is no such thing, if well says
-// how.
-func writeRemarks(w io.Writer, s api.Status, problems []api.Problem, well string) error {
+// writeRemarks prints what is wrong, and what the cluster would not outlive; well if there is nothing of either.
+func writeRemarks(w io.Writer, s api.Status, well string) error {
 	var b strings.Builder
-	for _, p := range problems {
+	for _, p := range s.Problems {
 		fmt.Fprintf(&b, "problem: %s\n", printable(p.What))
 		if p.Cure != "" {
 			fmt.Fprintf(&b, "   cure: %s\n", printable(p.Cure))
@@ -115,28 +99,6 @@ func writeRemarks(w io.Writer, s api.Status, problems []api.Problem, well string
 	}
 	_, err := io.WriteString(w, "\n"+b.String())
 	return err
-}
-
-// trouble says what is wrong with one controller; false if nothing is.
-func trouble(v api.ControllerView, now time.Time) (api.Problem, bool) {
-	p := api.Problem{What: v.Problem}
-	switch {
-	case v.Alive && v.Problem == "":
-		return p, false
-	case v.Alive:
-	case v.Role == api.RoleJoining:
-		p.Cure = fmt.Sprintf("systemctl start samara on %s", v.Address.Addr())
-	default:
-		p.Cure = fmt.Sprintf("systemctl start samara on %s; if it is lost for good, samara controller remove %s, and join another", v.Address.Addr(), v.ID)
-	}
-	if p.What == "" {
-		p.What = "does not answer"
-	}
-	p.What = v.ID + ": " + p.What
-	if !v.Alive && !v.Seen.IsZero() {
-		p.What += ", last heard of " + ago(v.Seen, now)
-	}
-	return p, true
 }
 
 // replication says how far blobs have come to every controller.

@@ -45,36 +45,48 @@ func dead(i int) func([]api.ControllerView) {
 	}
 }
 
+// silent is what a controller says of the i-th that is dead.
+func silent(i int) api.Problem {
+	return api.Problem{What: fmt.Sprintf("controller head%d does not answer", i), Cure: fmt.Sprintf("start samara on head%d", i)}
+}
+
+
+// noQuorum is what a controller says that finds too few others.
+func noQuorum() api.Problem {
+	return api.Problem{What: "no controller leads", Cure: "start samara on head2"}
+}
+
 func role(i int, r string) func([]api.ControllerView) {
 	return func(all []api.ControllerView) { all[i-1].Role = r }
 }
 
 func TestControllerList(t *testing.T) {
 	for what, c := range map[string]struct {
-		all  []api.ControllerView
-		ha   string
-		want string
+		all      []api.ControllerView
+		ha       string
+		problems []api.Problem
+		want     string
 	}{
-		"one": {heads(1), "it is alone", `
+		"one": {heads(1), "it is alone", nil, `
 ID     ADDRESS   ROLE    LAG  SEEN  VERSION  BLOBS  DISK
 head1  10.1.0.1  leader  -    now   1.0      12/12  70 GB free
 
 note: it is alone
 `},
-		"two": {heads(2), "there are two", `
+		"two": {heads(2), "there are two", nil, `
 ID     ADDRESS   ROLE    LAG  SEEN  VERSION  BLOBS  DISK
 head1  10.1.0.1  leader  -    now   1.0      12/12  70 GB free
 head2  10.1.0.2  voter   0    now   1.0      12/12  70 GB free
 
 note: there are two
 `},
-		"three": {heads(3), "", `
+		"three": {heads(3), "", nil, `
 ID     ADDRESS   ROLE    LAG  SEEN  VERSION  BLOBS  DISK
 head1  10.1.0.1  leader  -    now   1.0      12/12  70 GB free
 head2  10.1.0.2  voter   0    now   1.0      12/12  70 GB free
 head3  10.1.0.3  voter   0    now   1.0      12/12  70 GB free
 `},
-		"five": {heads(5), "", `
+		"five": {heads(5), "", nil, `
 ID     ADDRESS   ROLE    LAG  SEEN  VERSION  BLOBS  DISK
 head1  10.1.0.1  leader  -    now   1.0      12/12  70 GB free
 head2  10.1.0.2  voter   0    now   1.0      12/12  70 GB free
@@ -82,44 +94,43 @@ head3  10.1.0.3  voter   0    now   1.0      12/12  70 GB free
 head4  10.1.0.4  voter   0    now   1.0      12/12  70 GB free
 head5  10.1.0.5  voter   0    now   1.0      12/12  70 GB free
 `},
-		"one of three dead": {with(3, dead(3)), "head3 is down", `
+		"one of three dead": {with(3, dead(3)), "head3 is down", []api.Problem{silent(3)}, `
 ID     ADDRESS   ROLE    LAG  SEEN        VERSION  BLOBS  DISK
 head1  10.1.0.1  leader  -    now         1.0      12/12  70 GB free
 head2  10.1.0.2  voter   0    now         1.0      12/12  70 GB free
 head3  10.1.0.3  voter   7    dead 3m00s  1.0      12/12  70 GB free
 
-problem: head3: does not answer, last heard of 3m00s ago
-   cure: systemctl start samara on 10.1.0.3; if it is lost for good, samara controller remove head3, and join another
+problem: controller head3 does not answer
+   cure: start samara on head3
 note: head3 is down
 `},
-		"no quorum": {with(3, role(1, api.RoleVoter), dead(2), dead(3)), "head2, head3 are down, 1 of 3 votes left", `
+		"no quorum": {with(3, role(1, api.RoleVoter), dead(2), dead(3)), "head2, head3 are down", []api.Problem{silent(2), silent(3), noQuorum()}, `
 ID     ADDRESS   ROLE   LAG  SEEN        VERSION  BLOBS  DISK
 head1  10.1.0.1  voter  0    now         1.0      12/12  70 GB free
 head2  10.1.0.2  voter  7    dead 3m00s  1.0      12/12  70 GB free
 head3  10.1.0.3  voter  7    dead 3m00s  1.0      12/12  70 GB free
 
-problem: head2, head3 are down, 1 of 3 votes left
-   cure: start those that are down; if they are lost for good, samara controller recover --help
-problem: head2: does not answer, last heard of 3m00s ago
-   cure: systemctl start samara on 10.1.0.2; if it is lost for good, samara controller remove head2, and join another
-problem: head3: does not answer, last heard of 3m00s ago
-   cure: systemctl start samara on 10.1.0.3; if it is lost for good, samara controller remove head3, and join another
+problem: controller head2 does not answer
+   cure: start samara on head2
+problem: controller head3 does not answer
+   cure: start samara on head3
+problem: no controller leads
+   cure: start samara on head2
 `},
 		"one joins": {with(3, func(all []api.ControllerView) {
 			all[1].Role, all[1].Lag, all[1].Blobs, all[1].BlobsMissing = api.RoleLearner, 3120, 2, 10
-			all[2] = api.ControllerView{ID: "head3", Address: netip.MustParseAddrPort("10.1.0.3:7700"), Role: api.RoleJoining, Problem: "has\x1b not been started yet"}
-		}), "", `
+			all[2] = api.ControllerView{ID: "head3", Address: netip.MustParseAddrPort("10.1.0.3:7700"), Role: api.RoleJoining}
+		}), "", []api.Problem{{What: "controller head3 has\x1b not been started yet"}}, `
 ID     ADDRESS        ROLE     LAG   SEEN  VERSION  BLOBS  DISK
 head1  10.1.0.1       leader   -     now   1.0      12/12  70 GB free
 head2  10.1.0.2       learner  3120  now   1.0      2/12   70 GB free
 head3  10.1.0.3:7700  joining  -     dead  -        -      -
 
-problem: head3: has` + "\ufffd" + ` not been started yet
-   cure: systemctl start samara on 10.1.0.3
+problem: controller head3 has` + "\ufffd" + ` not been started yet
 `},
 	} {
 		var b strings.Builder
-		if err := writeControllers(&b, api.Status{Controllers: c.all, HA: c.ha}, testNow); err != nil {
+		if err := writeControllers(&b, api.Status{Controllers: c.all, HA: c.ha, Problems: c.problems}, testNow); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(strings.TrimPrefix(c.want, "\n"), b.String()); diff != "" {
@@ -145,7 +156,6 @@ images      3 versions, 12 blobs, 2.0 GB; 70 GB of 100 GB free
 swarm       0 blobs seeded, 0 peers, 0 B sent by this controller
 mesh        13 members alive
 `
-	full := api.Problem{What: "the disk is nearly full", Cure: "samara image delete"}
 	for what, c := range map[string]struct {
 		status api.Status
 		want   string
@@ -187,7 +197,7 @@ all is well
 `},
 		"five in the middle of an upgrade, two dead and without a vote": {statusOf(with(5, dead(4), dead(5), role(4, api.RoleLearner), role(5, api.RoleLearner), func(all []api.ControllerView) {
 			all[2].Version, all[2].BlobsMissing, all[2].Blobs = "1.1", 2, 10
-		}), "head1", true, ""), `
+		}), "head1", true, "", silent(4), silent(5)), `
 cluster     hall3
 controller  head1, it leads, samara 1.0, up 1h30m
 revision    120, changes are taken
@@ -202,12 +212,12 @@ head3  10.1.0.3  voter    0    now         1.1      10/12  70 GB free
 head4  10.1.0.4  learner  7    dead 3m00s  1.0      12/12  70 GB free
 head5  10.1.0.5  learner  7    dead 3m00s  1.0      12/12  70 GB free
 
-problem: head4: does not answer, last heard of 3m00s ago
-   cure: systemctl start samara on 10.1.0.4; if it is lost for good, samara controller remove head4, and join another
-problem: head5: does not answer, last heard of 3m00s ago
-   cure: systemctl start samara on 10.1.0.5; if it is lost for good, samara controller remove head5, and join another
+problem: controller head4 does not answer
+   cure: start samara on head4
+problem: controller head5 does not answer
+   cure: start samara on head5
 `},
-		"no quorum": {statusOf(with(3, role(1, api.RoleVoter), dead(2), dead(3)), "", false, "head2, head3 are down", full), `
+		"no quorum": {statusOf(with(3, role(1, api.RoleVoter), dead(2), dead(3)), "", false, "head2, head3 are down", silent(2), silent(3), noQuorum()), `
 cluster     hall3
 controller  head1, nobody leads, samara 1.0, up 1h30m
 revision    120, no quorum: changes are refused, known nodes still boot
@@ -219,14 +229,12 @@ head1  10.1.0.1  voter  0    now         1.0      12/12  70 GB free
 head2  10.1.0.2  voter  7    dead 3m00s  1.0      12/12  70 GB free
 head3  10.1.0.3  voter  7    dead 3m00s  1.0      12/12  70 GB free
 
-problem: head2, head3 are down
-   cure: start those that are down; if they are lost for good, samara controller recover --help
-problem: head2: does not answer, last heard of 3m00s ago
-   cure: systemctl start samara on 10.1.0.2; if it is lost for good, samara controller remove head2, and join another
-problem: head3: does not answer, last heard of 3m00s ago
-   cure: systemctl start samara on 10.1.0.3; if it is lost for good, samara controller remove head3, and join another
-problem: the disk is nearly full
-   cure: samara image delete
+problem: controller head2 does not answer
+   cure: start samara on head2
+problem: controller head3 does not answer
+   cure: start samara on head3
+problem: no controller leads
+   cure: start samara on head2
 `},
 	} {
 		var b strings.Builder

@@ -54,7 +54,7 @@ func writeStatus(w io.Writer, s api.Status, now time.Time) error {
 			return err
 		}
 	}
-	return writeRemarks(w, s, append(troubles(s, now), s.Problems...), "all is well\n")
+	return writeRemarks(w, s, "all is well\n")
 }
 
 func statusTable(s api.Status) table {
