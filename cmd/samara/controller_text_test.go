@@ -50,7 +50,6 @@ func silent(i int) api.Problem {
 	return api.Problem{What: fmt.Sprintf("controller head%d does not answer", i), Cure: fmt.Sprintf("start samara on head%d", i)}
 }
 
-
 // noQuorum is what a controller says that finds too few others.
 func noQuorum() api.Problem {
 	return api.Problem{What: "no controller leads", Cure: "start samara on head2"}
