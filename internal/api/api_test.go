@@ -28,7 +28,7 @@ func TestErrorsKeepTheirMeaning(t *testing.T) {
 		rig.refuse = fmt.Errorf("node n9: %w; do this", row.err)
 		want := rig.refuse.Error()
 		rig.mu.Unlock()
-		_, err := c.DeleteNodes(t.Context(), []string{"n9"}, ChangeOptions{})
+		_, err := call(t.Context(), c, deleteNodes, fleet.DeleteNodes{Names: []string{"n9"}}, nil)
 		if !errors.Is(err, row.err) || err.Error() != want {
 			t.Errorf("%s: got %v, want %q and errors.Is of its sentinel", row.name, err, want)
 		}
@@ -173,8 +173,9 @@ func TestStatusCountsWhatTheStateHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Status{Cluster: "test", ID: "head", Leader: "head", Quorum: true, Revision: 3, Nodes: map[string]int{"ready": 1}, Images: 1, Problems: []Problem{}}
-	if diff := cmp.Diff(want, s); diff != "" {
+	want := Status{Cluster: "test", ID: "head", Leader: "head", Quorum: true, Revision: 3, Nodes: map[string]int{"ready": 1}, Images: 1, Problems: []Problem{},
+		Controllers: rig.List(), Voters: 1, HA: "one controller alone: while it is down nothing can be changed and no machine boots; samara controller token lets another join, and three outlive the loss of any one", Format: fleet.Format}
+	if diff := cmp.Diff(want, s, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 		t.Errorf("Status (-want +got):\n%s", diff)
 	}
 }
@@ -316,12 +317,17 @@ func TestServeEndsWhileARequestIsUnderWay(t *testing.T) {
 }
 
 func TestUnknownRoutesAreErrorsLikeOthers(t *testing.T) {
-	c := newRig(t).local(t)
+	rig := newRig(t)
+	c := rig.local(t)
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, c.targets[0].base+"/v1/status", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.http.Do(r); !errors.Is(err, ErrRoute) {
+	resp, err := c.http.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := refusalOf(t.Context(), rig.socket, resp); !errors.Is(err, ErrRoute) {
 		t.Errorf("DELETE /v1/status: %v, want ErrRoute", err)
 	}
 }

@@ -140,7 +140,10 @@ func eachLine[T any](ctx context.Context, resp *http.Response, at, what string, 
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			return fmt.Errorf("answer of %s: %w", at, err)
 		}
-		if last, err := each(line); last || err != nil {
+		switch last, err := each(line); {
+		case err != nil && ctx.Err() != nil:
+			return lost(ctx, at, err) // what the other end says of it is only an echo
+		case last || err != nil:
 			return err
 		}
 	}

@@ -1,12 +1,15 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"strconv"
 	"strings"
@@ -19,33 +22,48 @@ import (
 
 // whoMay is the table of permissions, written down a second time: a change of one must be a change of both.
 var whoMay = map[string]string{
-	"GET /v1/status":                    "admins",
-	"GET /v1/cluster":                   "admins",
-	"PATCH /v1/cluster":                 "admins",
-	"GET /v1/nodes":                     "admins",
-	"GET /v1/nodes/{node}":              "admins",
-	"GET /v1/nodes/{node}/boots":        "admins",
-	"POST /v1/nodes":                    "admins",
-	"PATCH /v1/nodes":                   "admins",
-	"POST /v1/nodes/delete":             "admins",
-	"GET /v1/unknown":                   "admins",
-	"GET /v1/images":                    "admins",
-	"GET /v1/images/{image}":            "admins",
-	"GET /v1/images/{image}/torrent":    "admins",
-	"POST /v1/images/{image}/import":    "admins",
-	"DELETE /v1/images/{image}":         "admins",
-	"GET /v1/networks":                  "admins",
-	"GET /v1/networks/{network}":        "admins",
-	"POST /v1/networks":                 "admins",
-	"PUT /v1/networks/{network}":        "admins",
-	"DELETE /v1/networks/{network}":     "admins",
-	"POST " + fleet.AgentEnrollPath:     "anyone",
-	"POST " + fleet.AgentRenewPath:      "nodes",
-	"POST " + fleet.AgentReportPath:     "nodes",
-	"POST " + fleet.AgentSwarmPath:      "nodes",
-	"DELETE /v1/cluster":                "admins", // not in the table: refused like a route for admins
-	"GET /v1/images/debian/no-such":     "admins",
-	"POST " + "/v1/agent/no-such-thing": "admins",
+	"GET /v1/status":                      "admins",
+	"GET /v1/cluster":                     "admins",
+	"PATCH /v1/cluster":                   "admins",
+	"GET /v1/nodes":                       "admins",
+	"GET /v1/nodes/{node}":                "admins",
+	"GET /v1/nodes/{node}/boots":          "admins",
+	"POST /v1/nodes":                      "admins",
+	"PATCH /v1/nodes":                     "admins",
+	"POST /v1/nodes/delete":               "admins",
+	"GET /v1/unknown":                     "admins",
+	"GET /v1/images":                      "admins",
+	"GET /v1/images/{image}":              "admins",
+	"GET /v1/images/{image}/torrent":      "admins",
+	"POST /v1/images/{image}/import":      "admins",
+	"DELETE /v1/images/{image}":           "admins",
+	"GET /v1/networks":                    "admins",
+	"GET /v1/networks/{network}":          "admins",
+	"POST /v1/networks":                   "admins",
+	"PUT /v1/networks/{network}":          "admins",
+	"DELETE /v1/networks/{network}":       "admins",
+	"POST /v1/nodes/discover":             "admins",
+	"GET /v1/watch":                       "admins",
+	"GET /v1/backup":                      "admins",
+	"GET /v1/controllers":                 "admins",
+	"POST /v1/controllers/tokens":         "admins",
+	"POST /v1/controllers/join":           "anyone",
+	"POST /v1/controllers/transfer":       "admins",
+	"DELETE /v1/controllers/{controller}": "admins",
+	"GET /v1/peer/hello":                  "controllers",
+	"POST /v1/peer/propose":               "controllers",
+	"POST /v1/peer/read":                  "controllers",
+	"POST /v1/peer/transfer":              "controllers",
+	"GET /v1/peer/observed":               "controllers",
+	"POST /v1/peer/pull":                  "controllers",
+	"GET /v1/peer/blob/{digest}":          "controllers",
+	"POST " + fleet.AgentEnrollPath:       "anyone",
+	"POST " + fleet.AgentRenewPath:        "nodes",
+	"POST " + fleet.AgentReportPath:       "nodes",
+	"POST " + fleet.AgentSwarmPath:        "nodes",
+	"DELETE /v1/cluster":                  "admins", // not in the table: refused like a route for admins
+	"GET /v1/images/debian/no-such":       "admins",
+	"POST " + "/v1/agent/no-such-thing":   "admins",
 }
 
 func TestEveryRouteHasAPermission(t *testing.T) {
@@ -78,12 +96,13 @@ func TestRoles(t *testing.T) {
 		may    []string
 		denied int
 	}{
-		"root on the socket": {rig.local(t), []string{"anyone", "admins"}, http.StatusForbidden},
-		"an admin":           {rig.remote(t, identity.Subject{Role: identity.RoleAdmin, Name: "eve"}), []string{"anyone", "admins"}, http.StatusForbidden},
-		"a controller":       {rig.remote(t, identity.Subject{Role: identity.RoleController, Name: "head2"}), []string{"anyone", "admins"}, http.StatusForbidden},
-		"a node":             {rig.remote(t, identity.Subject{Role: identity.RoleNode, Name: "n1"}), []string{"anyone", "nodes"}, http.StatusForbidden},
-		"a stranger":         {rig.remote(t, identity.Subject{}), []string{"anyone"}, http.StatusUnauthorized},
-		"an unknown role":    {rig.remote(t, identity.Subject{Role: "king", Name: "n1"}), nil, http.StatusUnauthorized},
+		"root on the socket":  {rig.local(t), []string{"anyone", "admins"}, http.StatusForbidden},
+		"an admin":            {rig.remote(t, identity.Subject{Role: identity.RoleAdmin, Name: "eve"}), []string{"anyone", "admins"}, http.StatusForbidden},
+		"a controller":        {rig.remote(t, identity.Subject{Role: identity.RoleController, Name: "head"}), []string{"anyone", "admins", "controllers"}, http.StatusForbidden},
+		"a former controller": {rig.remote(t, identity.Subject{Role: identity.RoleController, Name: "head2"}), nil, http.StatusForbidden},
+		"a node":              {rig.remote(t, identity.Subject{Role: identity.RoleNode, Name: "n1"}), []string{"anyone", "nodes"}, http.StatusForbidden},
+		"a stranger":          {rig.remote(t, identity.Subject{}), []string{"anyone"}, http.StatusUnauthorized},
+		"an unknown role":     {rig.remote(t, identity.Subject{Role: "king", Name: "n1"}), nil, http.StatusUnauthorized},
 	}
 	for who, role := range roles {
 		for route, needs := range whoMay {
@@ -106,7 +125,8 @@ func TestRoles(t *testing.T) {
 func visit(t *testing.T, c *Client, route string) int {
 	t.Helper()
 	method, pattern, _ := strings.Cut(route, " ")
-	path := strings.NewReplacer("{node}", "n1", "{image}", "no-such", "{network}", "no-such").Replace(pattern)
+	path := strings.NewReplacer("{node}", "n1", "{image}", "no-such", "{network}", "no-such", "{controller}", "no-such", "{digest}", "no-such").Replace(pattern)
+	path += "?after=x&blobs=x" // what would answer with more than one JSON value does not take these
 	r, err := http.NewRequestWithContext(t.Context(), method, c.targets[0].base+path, strings.NewReader("no JSON"))
 	if err != nil {
 		t.Fatal(err)
@@ -200,33 +220,71 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := rig.local(t)
+	c := rig.remote(t, identity.Subject{Role: identity.RoleController, Name: "head"})
+	propose(t, rig.memory, fleet.AddJoinToken{Token: fleet.JoinToken{ID: "t1", Hash: fleet.Digest([]byte(canary)), Expires: time.Now().Add(time.Hour)}})
 	walked := 0
 	for _, r := range New(Config{}).routes() {
 		if r.method != http.MethodGet {
 			continue
 		}
-		path := strings.NewReplacer("{node}", "n1", "{image}", "debian", "{network}", "boot").Replace(r.pattern)
-		resp, err := c.http.Get(c.targets[0].base + path)
-		if err != nil {
-			t.Fatal(err)
+		path := strings.NewReplacer("{node}", "n1", "{image}", "debian", "{network}", "boot", "{digest}", fleet.Digest{1}.String()).Replace(r.pattern)
+		if r.pattern == getWatch.pattern {
+			path += "?after=0" // all that there ever was
 		}
-		body, err := io.ReadAll(resp.Body)
-		if err := errors.Join(err, resp.Body.Close()); err != nil {
-			t.Fatal(err)
-		}
-		if resp.StatusCode != http.StatusOK || len(body) == 0 {
-			t.Errorf("GET %s: %s %q", path, resp.Status, body)
-		}
-		for _, secret := range [][]byte{[]byte(canary), bytes.Trim(encoded, `"`), []byte("PRIVATE KEY")} {
+		body := firstLine(t, c, path)
+		for _, secret := range [][]byte{[]byte(canary), bytes.Trim(encoded, `"`), []byte("PRIVATE KEY"), []byte(fleet.Digest([]byte(canary)).String())} {
 			if bytes.Contains(body, secret) {
 				t.Errorf("GET %s tells a secret: %s", path, body)
 			}
 		}
 		walked++
 	}
-	if walked < 10 {
+	if walked < 16 {
 		t.Errorf("walked %d routes, want all of them", walked)
+	}
+}
+
+// firstLine asks for path and returns what comes up to the first line's end: all of it, but of a watch.
+func firstLine(t *testing.T, c *Client, path string) []byte {
+	t.Helper()
+	resp, err := c.http.Get(c.targets[0].base + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := bufio.NewReader(resp.Body).ReadBytes('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK || len(body) == 0 {
+		t.Errorf("GET %s: %s %q", path, resp.Status, body)
+	}
+	return body
+}
+
+func TestAControllerThatWasRemovedIsNobody(t *testing.T) {
+	rig := newRig(t)
+	who := identity.Subject{Role: identity.RoleController, Name: "head2"}
+	pair := rig.issue(t, rig.authority, who)
+	key := fleet.Digest(sha256.Sum256(pair.Leaf.RawSubjectPublicKeyInfo))
+	join := func(id string, key fleet.Digest) {
+		ctl := fleet.Controller{ID: "head2", Address: netip.MustParseAddr("10.1.0.2"), Ports: fleet.DefaultPorts, Key: key}
+		token := fleet.JoinToken{ID: id, Hash: fleet.Digest{7}, Expires: time.Now().Add(time.Hour)}
+		propose(t, rig.memory, fleet.AddJoinToken{Token: token}, fleet.JoinController{Token: id, Proof: token.Hash, Controller: ctl})
+	}
+	join("t1", key)
+	c := NewPeerClient(rig.address, rig.pin, certificateOf(pair), "head")
+	t.Cleanup(c.Close)
+	if _, err := c.Hello(t.Context()); err != nil {
+		t.Fatalf("Hello of a controller: %v", err)
+	}
+	propose(t, rig.memory, fleet.RemoveController{ID: "head2"})
+	if _, err := c.Hello(t.Context()); !errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), "removed from the cluster") {
+		t.Errorf("Hello after the removal: %v, want ErrForbidden that tells of it", err)
+	}
+	join("t2", fleet.Digest{9})
+	if _, err := c.Hello(t.Context()); !errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), "another is called head2") {
+		t.Errorf("Hello with the certificate of one whose name another has: %v, want ErrForbidden", err)
 	}
 }
 

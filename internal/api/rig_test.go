@@ -12,7 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +38,8 @@ type memory struct {
 	refuse  error         // what Propose answers, if set
 	unread  error         // what Read answers but to Stale, if set
 	imports func(context.Context, ImportRequest, func(Progress)) (fleet.ImageVersion, error)
+	pulls   func(context.Context, PullRequest, func(Progress)) error
+	backup  func(io.Writer) error
 }
 
 func (m *memory) State() fleet.State {
@@ -49,6 +53,9 @@ func (m *memory) Propose(_ context.Context, e fleet.Entry) (fleet.Revision, erro
 	defer m.mu.Unlock()
 	if m.refuse != nil {
 		return 0, m.refuse
+	}
+	if o, known := m.state.Outcome(e.ID); known {
+		return o.Revision, o.Err()
 	}
 	// As a log does: what cannot be encoded cannot be proposed.
 	b, err := fleet.EncodeEntry(e, m.state.Format())
@@ -169,6 +176,102 @@ func (m *memory) Status(context.Context) Status {
 	return Status{ID: "head", Leader: "head", Quorum: true}
 }
 
+func (m *memory) List() []ControllerView {
+	c, _ := m.State().Cluster()
+	var all []ControllerView
+	for i, ctl := range c.Controllers {
+		v := ControllerView{ID: ctl.ID, Address: netip.AddrPortFrom(ctl.Address, ctl.Ports.Control), Role: RoleVoter, Alive: true, Self: i == 0}
+		if v.Self {
+			v.Role = RoleLeader
+		}
+		all = append(all, v)
+	}
+	return all
+}
+
+func (m *memory) Token(ctx context.Context, life time.Duration, who, why string) (JoinToken, error) {
+	m.tell("token "+life.String()+" "+why, who)
+	if RequestID(ctx) == "" {
+		return JoinToken{}, errors.New("a request without an id")
+	}
+	return JoinToken{Token: "samara-join.x", Expires: time.Unix(1e9, 0).UTC()}, nil
+}
+
+func (m *memory) Join(_ context.Context, remote netip.AddrPort, r JoinRequest) (JoinAnswer, error) {
+	switch r.Token {
+	case "good":
+		m.tell("join", r.ID+" "+remote.Addr().String())
+		return JoinAnswer{Cluster: "test", SealKey: fleet.Secret(canary), Time: time.Unix(1e9, 0).UTC()}, nil
+	case "late":
+		return JoinAnswer{}, fmt.Errorf("%w by an hour", ErrClock)
+	}
+	return JoinAnswer{}, fmt.Errorf("token: %w: not known", fleet.ErrJoin)
+}
+
+func (m *memory) Remove(ctx context.Context, id string, force bool, who, why string) (fleet.Revision, error) {
+	m.tell(fmt.Sprintf("remove %t %s", force, why), who)
+	return m.Propose(ctx, fleet.Entry{Command: fleet.RemoveController{ID: id}, ID: RequestID(ctx), At: time.Now(), Who: who, Why: why})
+}
+
+func (m *memory) Transfer(_ context.Context, to string) error {
+	m.tell("transfer", to)
+	if to == "nobody" {
+		return fmt.Errorf("controller %s: %w", to, fleet.ErrNotFound)
+	}
+	return nil
+}
+
+// Write writes a part of a backup, then waits for m.backup, if there is one, which says how it ends.
+func (m *memory) Write(_ context.Context, w io.Writer, blobs bool) error {
+	if m.backup == nil {
+		_, err := fmt.Fprintf(w, "backup, blobs %t", blobs)
+		return err
+	}
+	return m.backup(w)
+}
+
+// A peers is what a controller answers others.
+type peers struct{ *memory }
+
+func (p peers) Hello() Hello {
+	return Hello{ID: "head", Cluster: "42", Raft: []byte(`{"term":7}`), Revision: p.State().Revision(), Leader: "head"}
+}
+
+func (p peers) Propose(ctx context.Context, entry []byte) (fleet.Revision, error) {
+	e, err := fleet.DecodeEntry(entry, fleet.Format)
+	if err != nil {
+		return 0, err
+	}
+	return p.memory.Propose(ctx, e)
+}
+
+func (p peers) ReadIndex(ctx context.Context, c Consistency) (fleet.Revision, error) {
+	state, err := p.Read(ctx, c)
+	return state.Revision(), err
+}
+
+func (p peers) Observed(ctx context.Context, after string) (Observations, error) {
+	if after == "end" {
+		<-ctx.Done()
+		return Observations{}, ctx.Err()
+	}
+	return Observations{Boots: []fleet.Boot{{ID: "b1", Node: "n1"}}, Next: after + "+"}, nil
+}
+
+func (p peers) Pull(ctx context.Context, r PullRequest, progress func(Progress)) error {
+	return p.pulls(ctx, r, progress)
+}
+
+func (p peers) OpenBlob(d fleet.Digest) (io.ReadCloser, int64, error) {
+	switch d {
+	case fleet.Digest{1}:
+		return io.NopCloser(strings.NewReader(strings.Repeat("x", 3*blobChunk))), 3 * blobChunk, nil
+	case fleet.Digest{2}: // it is shorter on the disk than it was
+		return io.NopCloser(strings.NewReader("torn")), 1000, nil
+	}
+	return nil, 0, fmt.Errorf("blob %s: %w", d, fleet.ErrNotFound)
+}
+
 // rig is a server over a Unix socket and over TLS, with the authority that it believes.
 type rig struct {
 	*memory
@@ -177,6 +280,8 @@ type rig struct {
 	pin       string
 	socket    string
 	address   string
+	config    *tls.Config
+	shown     atomic.Pointer[tls.Certificate] // the server's
 }
 
 const canary = "canary-that-must-not-be-seen-012" // 32 bytes, as keys have
@@ -198,24 +303,24 @@ func newRig(t *testing.T, edit ...func(*Config)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &memory{latest: map[string]fleet.Boot{}, history: map[fleet.Revision]fleet.State{}, changed: make(chan struct{})}
+	m := &memory{latest: map[string]fleet.Boot{}, history: map[fleet.Revision]fleet.State{0: {}}, changed: make(chan struct{})}
 	secret := fleet.Secret(canary)
 	propose(t, m,
 		fleet.InitCluster{
-			Cluster: fleet.Cluster{Name: "test", ID: "42", CA: ca, CAKey: secret, MeshKey: secret, TokenKey: secret, IDKey: secret,
+			Cluster: fleet.Cluster{Name: "test", ID: "42", Format: fleet.Format, CA: ca, CAKey: secret, MeshKey: secret, TokenKey: secret, IDKey: secret,
 				Controllers: []fleet.Controller{{ID: "head", Address: netip.MustParseAddr("10.1.0.1"), Ports: fleet.DefaultPorts}}},
 			Networks: []fleet.Network{{Name: "boot", Subnet: netip.MustParsePrefix("10.1.0.0/24"), DHCP: fleet.DHCPFull}},
 		},
-		fleet.AddImageVersion{Image: "debian", Version: fleet.ImageVersion{Root: blob(1), Torrent: blob(2), Kernel: blob(3), Initramfs: blob(4), Arch: "amd64"}},
+		fleet.AddImageVersion{Image: "debian", Version: fleet.ImageVersion{Root: blob(1), Torrent: blob(2), Kernel: blob(3), Initramfs: blob(4), Arch: "amd64"}, Holders: []string{"head"}},
 		fleet.AddNodes{Nodes: []fleet.Node{{Name: "n1", Interfaces: []fleet.Interface{{Name: "default", MAC: fleet.MAC{2, 0, 0, 0, 0, 1}, IP: netip.MustParseAddr("10.1.0.11")}}}}},
 	)
-	c := Config{Store: m, Images: m, Observer: m, Agents: m, Health: m, Logger: slog.New(slog.DiscardHandler), User: uint32(os.Getuid())}
+	c := Config{Store: m, Images: m, Observer: m, Agents: m, Health: m, Controllers: m, Peers: peers{m}, Backups: m, Logger: slog.New(slog.DiscardHandler), User: uint32(os.Getuid())}
 	for _, e := range edit {
 		e(&c)
 	}
 	r := &rig{memory: m, authority: authority, pin: pin, socket: socketPath(t)}
-	certificate := r.issue(t, authority, identity.Subject{Role: identity.RoleController, Name: "head"})
-	config, err := identity.ServerConfig(ca, func() (*tls.Certificate, error) { return certificate, nil }, []string{"http/1.1"})
+	r.shown.Store(r.issue(t, authority, identity.Subject{Role: identity.RoleController, Name: "head"}))
+	r.config, err = identity.ServerConfig(ca, func() (*tls.Certificate, error) { return r.shown.Load(), nil }, []string{"http/1.1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,9 +334,12 @@ func newRig(t *testing.T, edit ...func(*Config)) *rig {
 	}
 	r.address = tcp.Addr().String()
 	r.server = New(c)
-	serve(t, r.server, unix, tls.NewListener(tcp, config))
+	serve(t, r.server, unix, r.tls(tcp))
 	return r
 }
+
+// tls returns l with the server's certificate on it.
+func (r *rig) tls(l net.Listener) net.Listener { return tls.NewListener(l, r.config) }
 
 // serve runs s on listeners until the test ends.
 func serve(t *testing.T, s *Server, listeners ...net.Listener) {
@@ -277,11 +385,17 @@ func socketPath(t *testing.T) string {
 
 func (r *rig) issue(t *testing.T, by *identity.Authority, who identity.Subject) *tls.Certificate {
 	t.Helper()
+	return r.issueAt(t, by, who, time.Now())
+}
+
+// issueAt returns a certificate that is valid at a time, and one hour around it.
+func (r *rig) issueAt(t *testing.T, by *identity.Authority, who identity.Subject, at time.Time) *tls.Certificate {
+	t.Helper()
 	key, keyPEM, err := identity.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	chain, err := by.Issue(who, key.Public(), []netip.Addr{netip.MustParseAddr("127.0.0.1")}, time.Now(), time.Hour)
+	chain, err := by.Issue(who, key.Public(), []netip.Addr{netip.MustParseAddr("127.0.0.1")}, at, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,6 +423,14 @@ func (r *rig) remote(t *testing.T, who identity.Subject) *Client {
 		certificate = func() (*tls.Certificate, error) { return pair, nil }
 	}
 	c := NewClient([]string{r.address}, r.pin, certificate)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// peer returns a client as another controller has it, which wants to speak to the one named want.
+func (r *rig) peer(t *testing.T, want string) *PeerClient {
+	t.Helper()
+	c := NewPeerClient(r.address, r.pin, certificateOf(r.issue(t, r.authority, identity.Subject{Role: identity.RoleController, Name: "head"})), want)
 	t.Cleanup(c.Close)
 	return c
 }
