@@ -28,12 +28,12 @@ func (s *Store) Bootstrap() error {
 	return nil
 }
 
-// forgetBootstrap undoes a bootstrap that ended half way: Raft writes term 1 first, then the entry that names the
-// voters, and refuses to start again on the term alone. The log and the snapshots must be empty. A term without a vote
-// in it can be forgotten: no promise was made.
+// forgetBootstrap undoes a bootstrap, or a Seed, that ended half way: the term is written first, then what names the
+// voters, and Raft refuses to start again on the term alone. The log and the snapshots must be empty. A term without a
+// vote in it can be forgotten: whoever leads in it was elected by others.
 func forgetBootstrap(j *journal) error {
 	term, err := j.GetUint64([]byte(raftKeys[0]))
-	if err != nil || term != 1 {
+	if err != nil || term == 0 {
 		return nil // checkJournal has found no damage: there is no term yet
 	}
 	if _, err := j.Get([]byte(raftKeys[1])); err == nil {

@@ -236,10 +236,18 @@ func (s *Store) notLeader() error {
 	return fmt.Errorf("%w, and no other is known to: a majority of the controllers is needed for changes; samara status shows which answer; if the others are lost for good, see samara controller recover", ErrNotLeader)
 }
 
-// await waits for a future of Raft's, unless the store ends: Raft forgets some of its futures when it is shut down.
+// await waits for a future of Raft's, unless the store ends: Raft forgets some of its futures when it is shut down. Run
+// waits for those under way as for proposals.
 func (s *Store) await(f raft.Future) error {
 	done := make(chan error, 1)
-	go func() { done <- f.Error() }()
+	work := func() { done <- f.Error() }
+	s.gate.Lock()
+	if s.closing {
+		go work()
+	} else {
+		s.proposals.Go(work)
+	}
+	s.gate.Unlock()
 	select {
 	case err := <-done:
 		return err

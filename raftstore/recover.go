@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,10 +23,15 @@ type RecoverOptions struct {
 	wrapDisk func(disk) disk // tests put faults here
 }
 
-// termsAhead is by how many terms a recovered store is ahead of the one it was. The controllers that are lost may have
-// entries that this one has not, of its last term or of later ones that they elected leaders in. Raft takes two
-// entries of one index and one term for the same, and must not find any such pair should one of them come back.
+// termsAhead is by how many terms at least a recovered store is ahead of the one it was.
 const termsAhead = 1 << 20
+
+// newTerm returns the term in which a store begins anew that has seen that one. It is far ahead of any that others may
+// have seen. They may hold entries that this store has not, of its last term or of later ones that they elected leaders
+// in. Raft takes two entries of one index and one term for the same, and must not find any such pair should one of
+// the others come back; nor may a leader of theirs outrank this store. Terms count elections, so that the seconds since
+// 1970 are out of their reach, and each beginning is ahead of those before it.
+func newTerm(seen uint64) uint64 { return max(seen+termsAhead, uint64(max(0, time.Now().Unix()))) }
 
 // Recover makes the controller whose store is in o.Dir the only one of its cluster, after a majority was lost for
 // good: the only voter, and the only one that the state lists. It keeps every entry in its log, also those of which it
@@ -98,7 +104,7 @@ func (s *Store) recover(snapshots *snapshotStore) error {
 	if err != nil {
 		return err
 	}
-	return s.begin(snapshots, state, term+termsAhead)
+	return s.begin(snapshots, state, newTerm(term))
 }
 
 // alone returns state as it is after entries that follow index and remove all controllers but the one with that id.
@@ -108,23 +114,25 @@ func alone(state fleet.State, index uint64, id string) (fleet.State, error) {
 		return state, fmt.Errorf("the state names no cluster: %w", fleet.ErrNotFound)
 	}
 	var names []string
-	rev := fleet.Revision(index)
 	for _, ctl := range cluster.Controllers {
 		names = append(names, ctl.ID)
-		if ctl.ID == id {
+	}
+	if !slices.Contains(names, id) {
+		return state, fmt.Errorf("controller %s: %w among those of cluster %s: %s", id, fleet.ErrNotFound, cluster.Name, strings.Join(names, ", "))
+	}
+	rev := fleet.Revision(index)
+	for _, other := range names {
+		if other == id {
 			continue
 		}
 		rev++
 		var err error
 		state, err = state.Apply(fleet.Entry{
-			Command: fleet.RemoveController{ID: ctl.ID}, At: time.Now().UTC(), Who: "controller/" + id, Why: "recovery of controller " + id + " alone",
+			Command: fleet.RemoveController{ID: other}, At: time.Now().UTC(), Who: "controller/" + id, Why: "controller " + id + " goes on alone",
 		}, rev)
 		if err != nil {
 			return state, err
 		}
-	}
-	if _, listed := cluster.Controller(id); !listed {
-		return state, fmt.Errorf("controller %s: %w among those of cluster %s: %s", id, fleet.ErrNotFound, cluster.Name, strings.Join(names, ", "))
 	}
 	return state.Advance(rev + 1), nil // the change of the voters
 }

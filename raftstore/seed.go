@@ -30,7 +30,8 @@ func Seed(dir string, state fleet.State, id, address string) error {
 		if last > 0 || len(list) > 0 {
 			return fmt.Errorf("%s: %w", dir, ErrHasState)
 		}
-		return s.begin(snapshots, state, 1)
+		seen, _ := s.journal.GetUint64([]byte(raftKeys[0])) // checkJournal has found no damage: an error means none
+		return s.begin(snapshots, state, newTerm(seen))
 	})
 	if err != nil {
 		return fmt.Errorf("new controller state: %w", err)
