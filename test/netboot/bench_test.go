@@ -171,7 +171,7 @@ func (s *server) believe(live ...int) {
 	s.await(fmt.Sprintf("live %v", live))
 }
 
-// stallAt makes the server answer no more than half of a "blob", or no "script".
+// stallAt makes the server answer no more than half of a "blob", no "script", or everything: "nothing".
 func (s *server) stallAt(what string) {
 	s.t.Helper()
 	fmt.Fprintln(s.stdin, "stall", what)

@@ -38,47 +38,35 @@ func (b *bench) power(mac fleet.MAC) {
 	})
 }
 
-// awaitPhase waits until the server has observed a phase of a machine's boot, under whatever id.
-func (s *server) awaitPhase(mac fleet.MAC, phase fleet.Phase) {
-	s.t.Helper()
-	deadline := time.After(patience)
-	for {
-		for _, line := range s.said() {
-			if strings.HasPrefix(line, "phase "+mac.String()+" [") && strings.Contains(line, "] "+string(phase)+": ") {
-				return
-			}
-		}
-		select {
-		case <-s.news:
-			continue
-		case <-s.done:
-		case <-deadline:
-		}
-		s.t.Fatalf("the server did not observe %s of %s; it said:\n%s", phase, mac, strings.Join(s.said(), "\n"))
-	}
-}
-
 func TestIPXEGoesOnWhenAControllerDies(t *testing.T) {
 	for name, c := range map[string]struct {
 		stall string
-		fail  func(*member)
-		most  time.Duration // until it has what it was waiting for from the next controller
+		dies  bool          // or only falls silent
+		most  time.Duration // until it has what it was waiting for from another controller
 		then  fleet.Phase
 	}{
-		"killed within the kernel": {"blob", func(m *member) { m.kill() }, 10 * time.Second, "kernel"},
-		"silent within the kernel": {"blob", func(*member) {}, 25 * time.Second, fleet.PhaseKernel},
-		"killed before the script": {"script", func(m *member) { m.kill() }, patience, fleet.PhaseScript},
+		"killed within the kernel": {"blob", true, 10 * time.Second, fleet.PhaseKernel},
+		"silent within the kernel": {"blob", false, 25 * time.Second, fleet.PhaseKernel},
+		"killed before the script": {"script", true, patience, fleet.PhaseScript},
 	} {
 		t.Run(name, func(t *testing.T) {
 			crew := newCrew(t)
-			first, second := crew.members[0], crew.members[1]
-			first.stallAt(c.stall)
+			for _, m := range crew.members {
+				m.stallAt(c.stall)
+			}
 			crew.power(diskless)
-			first.await("stalled at " + c.stall)
+			first := crew.awaitAny(crew.members, "that it is stalled", func(line string) bool { return line == "stalled at "+c.stall })
+			others := crew.without(first)
+			for _, m := range others {
+				m.stallAt("nothing")
+			}
 			begin := time.Now()
-			c.fail(first)
-			crew.know(first)
-			second.awaitPhase(diskless, c.then)
+			if c.dies {
+				crew.kill(first)
+			}
+			crew.awaitAny(others, "that it got as far as "+string(c.then), func(line string) bool {
+				return strings.HasPrefix(line, "phase "+diskless.String()+" [") && strings.Contains(line, "] "+string(c.then)+": ")
+			})
 			took := time.Since(begin)
 			t.Logf("%s after %s", c.then, took.Round(10*time.Millisecond))
 			if took > c.most {
