@@ -12,9 +12,9 @@ import (
 // A Cluster is what holds for all nodes and controllers.
 type Cluster struct {
 	Name           string       `json:"name"`
-	ID             string       `json:"id"` // random, so that two clusters never mistake each other
-	CA             []byte       `json:"ca"` // PEM: the certificate that vouches for every controller, node and user
-	CAKey          Secret       `json:"ca_key"`
+	ID             string       `json:"id"`        // random, so that two clusters never mistake each other
+	CA             []byte       `json:"ca"`        // PEM: the certificate that vouches for every controller, node and user
+	CAKey          Secret       `json:"ca_key"`    // as SealCAKey left it; before that, PEM
 	MeshKey        Secret       `json:"mesh_key"`  // 32 bytes: encrypts gossip
 	TokenKey       Secret       `json:"token_key"` // 32 bytes: seals boot tokens
 	IDKey          Secret       `json:"id_key"`    // 32 bytes: machine ids are derived from it

@@ -93,7 +93,7 @@ func (q outcomes) get(id string) *Outcome {
 // add returns q with o as the latest, and without the oldest if it is full.
 func (q outcomes) add(o *Outcome) outcomes {
 	if q.count == MaxOutcomes {
-		if q.front == nil {
+		if q.front == nil { // once in MaxOutcomes entries
 			for c := q.back; c != nil; c = c.next {
 				q.front = &cell{c.outcome, q.front}
 			}

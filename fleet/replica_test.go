@@ -14,11 +14,11 @@ import (
 // commands draws commands that get in each other's way: few names, few addresses.
 func commands() *rapid.Generator[Command] {
 	name := rapid.StringMatching(`n[1-6]`)
-	names := rapid.SliceOfNDistinct(name, 1, 3, rapid.ID)
+	names := rapid.SliceOfNDistinct(name, 1, 2, rapid.ID)
 	address := rapid.Custom(func(t *rapid.T) netip.Addr {
-		return netip.AddrFrom4([4]byte{10, byte(rapid.IntRange(1, 2).Draw(t, "net")), 0, byte(rapid.IntRange(0, 24).Draw(t, "host"))})
+		return netip.AddrFrom4([4]byte{10, byte(rapid.IntRange(1, 2).Draw(t, "net")), 0, byte(rapid.IntRange(0, 60).Draw(t, "host"))})
 	})
-	hw := rapid.Custom(func(t *rapid.T) MAC { return mac(byte(rapid.IntRange(0, 8).Draw(t, "mac"))) })
+	hw := rapid.Custom(func(t *rapid.T) MAC { return mac(byte(rapid.IntRange(0, 20).Draw(t, "mac"))) })
 	iface := rapid.Custom(func(t *rapid.T) Interface {
 		i := Interface{Name: "default", MAC: hw.Draw(t, "hw"), IP: address.Draw(t, "ip")}
 		if rapid.Bool().Draw(t, "bare") {
@@ -31,8 +31,8 @@ func commands() *rapid.Generator[Command] {
 	head := rapid.SampledFrom(heads)
 	holders := rapid.SliceOfN(head, 1, 4)
 	return rapid.Custom(func(t *rapid.T) Command {
-		switch rapid.IntRange(0, 13).Draw(t, "kind") {
-		case 0, 1:
+		switch rapid.IntRange(0, 16).Draw(t, "kind") {
+		case 0, 1, 14:
 			return &AddNodes{[]Node{node(name.Draw(t, "a"), iface.Draw(t, "if"))}}
 		case 2:
 			m, a := hw.Draw(t, "m"), address.Draw(t, "a")
@@ -54,8 +54,8 @@ func commands() *rapid.Generator[Command] {
 		case 8:
 			return &DeleteNetwork{"ib"}
 		case 9, 10:
-			return &ArmDiscovery{Names: names.Draw(t, "names"), Until: noon.Add(time.Duration(rapid.IntRange(0, 3).Draw(t, "hours")) * time.Hour)}
-		case 11:
+			return &ArmDiscovery{Names: names.Draw(t, "names"), Until: noon.Add(time.Duration(rapid.IntRange(0, 8).Draw(t, "hours")) * time.Hour)}
+		case 11, 15, 16:
 			return &ClaimNode{MAC: hw.Draw(t, "m"), Network: rapid.SampledFrom([]string{"boot", "ib"}).Draw(t, "network")}
 		case 12:
 			id := head.Draw(t, "id")
@@ -75,12 +75,13 @@ func commands() *rapid.Generator[Command] {
 func TestReplicasAgree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		direct := start(t)
-		if rapid.Bool().Draw(t, "format2") {
+		if rapid.IntRange(0, 3).Draw(t, "format") > 0 {
 			direct = start2(t)
 		}
+		direct = populate(t, direct)
 		logged := direct
 		id := rapid.StringMatching(`(r[1-9])?`)
-		for i, c := range rapid.SliceOfN(commands(), 1, 40).Draw(t, "commands") {
+		for i, c := range rapid.SliceOfN(commands(), 20, 60).Draw(t, "commands") {
 			rev := direct.Revision() + 1
 			entry := Entry{Command: c, ID: id.Draw(t, "id"), At: noon.Add(time.Duration(i) * 5 * time.Minute)}
 			if rapid.IntRange(0, 9).Draw(t, "conditional") == 0 {
@@ -120,6 +121,20 @@ func TestReplicasAgree(t *testing.T) {
 			}
 		}
 	})
+}
+
+// populate gives s a second network and nodes that can be claimed.
+func populate(t *rapid.T, s State) State {
+	for _, c := range []Command{
+		PutNetwork{Network: Network{Name: "ib", Subnet: subnet("10.2.0.0/24"), DHCP: DHCPFull}, Create: true},
+		AddNodes{[]Node{at("n2", "10.1.0.62"), at("n3", "10.2.0.63"), node("n4", Interface{Name: "default", IP: ip("10.1.0.64")}, Interface{Name: "ib0", IP: ip("10.2.0.64")})}},
+	} {
+		var err error
+		if s, err = s.Apply(Entry{Command: c}, s.Revision()+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
 }
 
 func reread(t interface{ Fatal(...any) }, s State) State {
