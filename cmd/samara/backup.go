@@ -20,7 +20,7 @@ func newBackup(g *global) *cobra.Command {
 		Short: "Write all that the cluster must not forget into one file",
 		Long: `Write all that the cluster must not forget into one file with a checksum: nodes, images' versions,
 networks, keys. With --blobs it holds the images themselves too; without, they must be imported again
-after a restore unless a controller still has them. FILE appears when it is whole; "-" is the standard
+after a restore, unless a controller's blobs are still there to copy. FILE appears when it is whole; "-" is the standard
 output.
 
 The file holds the cluster's keys: whoever has it can pass for any of its machines. It is written

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/api"
 	"github.com/samara-hpc/samara/internal/controller"
 )
 
@@ -49,6 +51,9 @@ SAMARA_JOIN_TOKEN. Both keep it off the command line, where every user of the ma
 			ctx, cancel := context.WithTimeout(c.Context(), g.timeout)
 			defer cancel()
 			joined, err := g.join(ctx, r)
+			if errors.Is(err, api.ErrNoAnswer) {
+				return fmt.Errorf("%w; is ADDRESS a controller's, does samara run there, and may this machine reach its TCP port?", err)
+			}
 			if err != nil {
 				return err
 			}

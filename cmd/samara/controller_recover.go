@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/controller"
 )
 
@@ -40,7 +41,7 @@ others, and any that turns up again, join anew with a token and an empty directo
 				if err != nil {
 					return err
 				}
-				return g.print(c.OutOrStdout(), view{data: plan, text: func(w io.Writer) error { return writeRecovery(w, "would be", plan) }})
+				return g.print(c.OutOrStdout(), view{data: plan, text: func(w io.Writer) error { return writeRecovery(w, "would be", plan.Revision, plan) }})
 			}
 			return g.recoverAsked(c, o, yes)
 		},
@@ -60,25 +61,26 @@ func (g *global) recoverAsked(c *cobra.Command, o controller.RecoverOptions, yes
 		return err
 	}
 	if !yes {
-		if err := writeRecovery(c.ErrOrStderr(), "will be", plan); err != nil {
+		if err := writeRecovery(c.ErrOrStderr(), "will be", plan.Revision, plan); err != nil {
 			return err
 		}
 	}
 	if err := g.confirm(c, yes, "recover cluster "+plan.Cluster+" from controller "+plan.ID+" alone"); err != nil {
 		return err
 	}
+	kept := plan.Revision
 	if plan, err = g.recover(c.Context(), o); err != nil {
 		return err
 	}
-	if err := g.print(c.OutOrStdout(), view{data: plan, text: func(w io.Writer) error { return writeRecovery(w, "is", plan) }}); err != nil {
+	if err := g.print(c.OutOrStdout(), view{data: plan, text: func(w io.Writer) error { return writeRecovery(w, "is", kept, plan) }}); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(c.ErrOrStderr(), "next: systemctl start samara, or samara serve --dir %s; then join further controllers, each with a new samara controller token\n", o.Dir)
 	return err
 }
 
-// writeRecovery prints what a recovery does.
-func writeRecovery(w io.Writer, is string, p controller.RecoverPlan) error {
+// writeRecovery prints what a recovery does. kept is the revision that it begins with.
+func writeRecovery(w io.Writer, is string, kept fleet.Revision, p controller.RecoverPlan) error {
 	lost := "none"
 	if len(p.Lost) > 0 {
 		lost = strings.Join(p.Lost, ", ")
@@ -86,7 +88,7 @@ func writeRecovery(w io.Writer, is string, p controller.RecoverPlan) error {
 	var t table
 	t.add("cluster", p.Cluster)
 	t.add("controller", fmt.Sprintf("%s, which %s the only one", p.ID, is))
-	t.add("revision", fmt.Sprintf("%d; changes after it are lost, if others had any", p.Revision))
+	t.add("revision", fmt.Sprintf("%d; changes after it are lost, if others had any", kept))
 	t.add("removed", lost)
 	if err := t.write(w); err != nil {
 		return err

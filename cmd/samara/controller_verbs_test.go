@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/api"
 	"github.com/samara-hpc/samara/internal/controller"
 )
 
@@ -76,14 +77,19 @@ func TestJoin(t *testing.T) {
 		"nobody's address": {args: []string{"no one", "--token", "t"}, want: none, status: exitBad, stderr: "samara: ADDRESS \"no one\": want an address such as 10.1.0.1:7600\n"},
 		"another server": {args: []string{"10.1.0.1", "--token", "t", "--server", "10.1.0.3"}, want: none, status: exitBad,
 			stderr: "samara: controller join: the cluster is found at ADDRESS; leave --server out\n"},
+		"nobody answers": {local: []string{"10.1.0.2/24"}, args: []string{"10.1.0.66", "--token", "lonely"}, want: none, status: exitFailed,
+			stderr: "samara: no answer from 10.1.0.66:7600; is ADDRESS a controller's, does samara run there, and may this machine reach its TCP port?\n"},
 		"a used token": {local: []string{"10.1.0.2/24"}, args: []string{"10.1.0.1", "--token", "used"}, want: none, status: exitBad, stderr: "samara: join refused: head3 used the token\n"},
 	} {
 		var got controller.JoinOptions
 		p := offline(c.terminal, c.local...)
 		p.joinToken = c.env
 		p.join = func(_ context.Context, o controller.JoinOptions) (controller.Joined, error) {
-			if o.Token == "used" {
+			switch o.Token {
+			case "used":
 				return controller.Joined{}, fmt.Errorf("%w: head3 used the token", fleet.ErrJoin)
+			case "lonely":
+				return controller.Joined{}, fmt.Errorf("%w from %s", api.ErrNoAnswer, o.Address)
 			}
 			got = o
 			return controller.Joined{Cluster: "hall3", ID: o.ID, Address: o.OwnAddress}, nil
@@ -151,7 +157,7 @@ func TestRestore(t *testing.T) {
 		o.Progress = nil
 		asked = append(asked, o)
 		return controller.RestorePlan{Cluster: "hall3", Made: time.Now().Add(-49 * time.Hour), Revision: 120, Nodes: 100, Images: 2, Networks: 1,
-			Blobs: 3, BlobBytes: 1e9, MissingBlobs: []string{"noble:2"}, Controllers: []string{"head1", "head3"}, ID: o.ID, Address: o.Address, Steps: []string{"write the state"}}, nil
+			Blobs: 3, BlobBytes: 1e9, MissingBlobs: []string{"noble:2"}, Controllers: []string{"head1", "head2", "head3"}, ID: o.ID, Address: o.Address, Steps: []string{"write the state"}}, nil
 	}
 	args := []string{"restore", "samara.backup", "--address", "10.1.0.2", "--dir", "/srv/head2"}
 	dry := say(t, p, "", append(args, "--dry-run")...)

@@ -63,8 +63,8 @@ func withCure(err error, g *global) error {
 	switch {
 	case errors.Is(err, api.ErrUncertain):
 		return fmt.Errorf("%w; look whether it was made before you ask again", err)
-	case !errors.Is(err, api.ErrNoAnswer):
-		return err
+	case !errors.Is(err, api.ErrNoAnswer), leaderless(err):
+		return err // one of several controllers may have answered, with the cure
 	case local && errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("may not open %s; run it as root, or use --server with --identity", g.socket)
 	case local && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)):

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,13 +88,17 @@ func completeRestore(o *controller.RestoreOptions, g *global, address string) (e
 
 // writeRestore prints what a restore does.
 func writeRestore(w io.Writer, p controller.RestorePlan, dry bool, now time.Time) error {
-	was, images := "restored", "none inside: those of the images must be pulled from a controller or imported again"
+	was, images := "restored", "-"
 	if dry {
 		was = "would restore"
 	}
-	if p.Blobs > 0 {
+	switch {
+	case p.Blobs > 0:
 		images = fmt.Sprintf("%d, %s", p.Blobs, size(p.BlobBytes))
+	case p.Images > 0:
+		images = "none inside: import the images again, or copy a controller's blobs directory"
 	}
+	gone := slices.DeleteFunc(slices.Clone(p.Controllers), func(id string) bool { return id == p.ID })
 	var t table
 	t.add(was, "cluster "+p.Cluster)
 	t.add("backup", fmt.Sprintf("made %s (%s), revision %d", p.Made.Local().Format(time.DateTime), ago(p.Made, now), p.Revision))
@@ -103,7 +108,7 @@ func writeRestore(w io.Writer, p controller.RestorePlan, dry bool, now time.Time
 		t.add("missing", "not all blobs of "+strings.Join(p.MissingBlobs, ", "))
 	}
 	t.add("controller", fmt.Sprintf("%s at %s, the only one", p.ID, p.Address))
-	t.add("left out", orDash(strings.Join(p.Controllers, ", ")))
+	t.add("left out", orDash(strings.Join(gone, ", ")))
 	if err := t.write(w); err != nil {
 		return err
 	}
