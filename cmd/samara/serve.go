@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +16,7 @@ const defaultDir = "/var/lib/samara"
 type serveOptions struct {
 	dir, loaderDir, logLevel, logFormat string
 	interfaces                          []string
+	keepBlobs                           time.Duration
 }
 
 func newServe(g *global) *cobra.Command {
@@ -47,7 +49,7 @@ and TFTP. Logs go to the standard error.`,
 			}
 			return g.serve(c.Context(), controller.Config{
 				Dir: o.dir, Socket: g.socket, Interfaces: trimmed(o.interfaces), LoaderDir: o.loaderDir,
-				Agent: g.agent, Version: g.version, Logger: slog.New(handler),
+				Agent: g.agent, Version: g.version, Logger: slog.New(handler), CollectAfter: o.keepBlobs,
 			})
 		},
 	}
@@ -55,6 +57,7 @@ and TFTP. Logs go to the standard error.`,
 	f.StringVar(&o.dir, "dir", defaultDir, "`directory` that samara init, join or restore made")
 	f.StringSliceVar(&o.interfaces, "interface", nil, "network `port` to answer boots on (repeatable; those of the cluster's networks if none is named)")
 	f.StringVar(&o.loaderDir, "loader-dir", "", "`directory` with iPXE's binaries (where the distribution's package puts them if empty)")
+	f.DurationVar(&o.keepBlobs, "keep-blobs", 10*time.Minute, "how long a blob stays on the disk that no image and no node needs any more")
 	f.StringVar(&o.logLevel, "log-level", "info", "least `level` to log: debug, info, warn, error")
 	f.StringVar(&o.logFormat, "log-format", "text", "`form` of the log: text or json")
 	completeFlag(c, "log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))

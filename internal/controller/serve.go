@@ -36,6 +36,8 @@ type Config struct {
 	Agent      func(arch string) ([]byte, error) // the program for nodes of that architecture
 	Version    string                            // of this program
 	Logger     *slog.Logger
+
+	CollectAfter time.Duration // how long a blob stays that nothing needs any more; 0 means ten minutes
 }
 
 // Serve runs the controller in c.Dir until ctx ends or a part of it fails. It starts to answer machines once the
@@ -244,7 +246,7 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 		return api.NewPeerClient(controlAddress(c.Address, c.Ports), k.pin, k.certificate, c.ID)
 	}, (&learner{state: state, journal: journal, spent: spent, peers: peers, now: time.Now}).learn, log)
 	depot := newDepot(depotConfig{
-		Self: me, Blobs: k.blobs, Swarm: swarm, Log: k.store, Agent: k.Agent, Others: others.forDepot, Logger: log,
+		Self: me, Blobs: k.blobs, Swarm: swarm, Log: store{k.store}, CollectAfter: k.CollectAfter, Agent: k.Agent, Others: others.forDepot, Logger: log,
 		Running: func(root fleet.Digest) bool {
 			return slices.ContainsFunc(peers.members(root, time.Now()), func(m seeder.Member) bool { return m.Alive })
 		},

@@ -72,6 +72,7 @@ func newHead(t *testing.T) *head {
 		t.Fatal(err)
 	}
 	h := &head{dir: dir, tar: tar, Controller: lab.NewController(host, samara, dir)}
+	h.Flags = []string{"--keep-blobs", "1s"} // so that what is collected can be waited for
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := h.Init(ctx, "head", ssh.PublicKey()); err != nil {

@@ -23,10 +23,11 @@ const discovery = "10.77.0.200-10.77.0.220"
 // A Controller is a controller of the product, run and asked through its command line.
 type Controller struct {
 	Host   *Host
-	Binary string // path of samara
-	Dir    string // what the controller keeps
-	Socket string // where it listens for its own machine's root; at most 107 bytes
-	Log    string // the file that it logs to
+	Binary string   // path of samara
+	Dir    string   // what the controller keeps
+	Socket string   // where it listens for its own machine's root; at most 107 bytes
+	Log    string   // the file that it logs to
+	Flags  []string // of samara serve, beyond those that a lab needs
 	proc   *Process
 }
 
@@ -62,7 +63,7 @@ func (c *Controller) Join(ctx context.Context, first *Controller) error {
 
 // Start starts the controller in the background and does not wait for anything.
 func (c *Controller) Start() error {
-	cmd := c.Host.Command(c.Binary, "serve", "--dir", c.Dir, "--socket", c.Socket, "--interface", Port)
+	cmd := c.Host.Command(c.Binary, append([]string{"serve", "--dir", c.Dir, "--socket", c.Socket, "--interface", Port}, c.Flags...)...)
 	p, err := StartProcess("samara serve on "+c.Host.ID, c.Log, cmd)
 	if err != nil {
 		return err
