@@ -37,12 +37,11 @@ func (s *Server) backup(w http.ResponseWriter, r *request) error {
 	if out.err == nil {
 		s.Logger.Error("a backup failed in the middle", "to", r.who, "err", err)
 	}
-	return cut(w, out.c)
+	return cut(out.c)
 }
 
 // cut ends the connection of an answer that has begun and cannot be completed: what would end the body cannot be
 // written any more.
-func cut(w http.ResponseWriter, c *http.ResponseController) error {
-	w.Header().Set("Connection", "close")
+func cut(c *http.ResponseController) error {
 	return c.SetWriteDeadline(time.Unix(1, 0))
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -177,19 +176,12 @@ func ask[Res any](ctx context.Context, c *Client, q question) (Res, error) {
 		return answer, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	switch {
-	case err != nil:
-		return answer, lost(ctx, at, err)
-	case len(b) > maxAnswer:
-		return answer, fmt.Errorf("%s answers with more than %d bytes", at, maxAnswer)
-	}
 	if t, ok := any(&answer).(*torrentFile); ok {
-		*t = b
-		return answer, nil
+		*t, err = io.ReadAll(resp.Body)
+		return answer, err
 	}
 	// Fields that a newer controller adds are left out.
-	if err := json.NewDecoder(bytes.NewReader(b)).Decode(&answer); err != nil {
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
 		return answer, fmt.Errorf("answer of %s: %w", at, err)
 	}
 	return answer, nil

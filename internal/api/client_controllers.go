@@ -45,7 +45,7 @@ func (c *Client) Backup(ctx context.Context, w io.Writer, blobs bool) error {
 	if err != nil {
 		return err
 	}
-	q.again = repeatOnce
+	q.again, q.stream = repeatOnce, true
 	resp, at, err := c.send(ctx, q)
 	if err != nil {
 		return err

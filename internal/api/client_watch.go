@@ -71,7 +71,7 @@ func (c *Client) watchOnce(ctx context.Context, after *fleet.Revision, each func
 	if err != nil {
 		return err
 	}
-	q.again = repeatOnce
+	q.again, q.stream = repeatOnce, true
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	resp, at, err := c.send(ctx, q)

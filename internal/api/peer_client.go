@@ -20,7 +20,7 @@ import (
 
 // A PeerClient is how one controller asks another. Its methods may be called from any goroutine; their errors wrap the
 // sentinels of package fleet and of this one where the other refused, and ErrNoAnswer where it did not answer. Contexts
-// are the only deadlines, but for Hello.
+// are the only deadlines, but of Hello and Observed.
 type PeerClient struct {
 	at      string
 	calls   *http.Client // short questions, as many at a time as there are clients
@@ -84,7 +84,7 @@ func (c *PeerClient) Hello(ctx context.Context) (Hello, error) {
 // Propose has the other controller, the leader, commit an encoded entry. ErrNotLeader means that nothing was done, and
 // so does ErrNoAnswer without ErrUncertain; after ErrUncertain the entry may still commit.
 func (c *PeerClient) Propose(ctx context.Context, entry []byte) (fleet.Revision, error) {
-	answer, err := askPeerWith(ctx, c, c.calls, peerPropose, octetType, bytes.NewReader(entry), nil)
+	answer, err := askPeerWith(ctx, c, c.calls, peerPropose, peerCall{peerPropose.pattern, octetType, entry, true})
 	return answer.Revision, err
 }
 
@@ -105,7 +105,7 @@ func (c *PeerClient) Transfer(ctx context.Context, to string) error {
 func (c *PeerClient) Observed(ctx context.Context, after string) (Observations, error) {
 	ctx, cancel := context.WithTimeout(ctx, peerObserve)
 	defer cancel()
-	return askPeerWith(ctx, c, c.streams, peerObserved, "", nil, url.Values{afterParam: {after}})
+	return askPeerWith(ctx, c, c.streams, peerObserved, peerCall{path: peerObserved.pattern + encodeQuery(url.Values{afterParam: {after}})})
 }
 
 // Pull has the other controller fetch blobs, and calls progress for each line that it sends. When ctx ends, the other
@@ -119,7 +119,7 @@ func (c *PeerClient) Pull(ctx context.Context, r PullRequest, progress func(Prog
 	defer cancel(nil)
 	silence := time.AfterFunc(pullSilence, func() { cancel(errSilent) })
 	defer silence.Stop()
-	resp, err := c.do(ctx, c.streams, peerPull.method, peerPull.pattern, jsonType, bytes.NewReader(body))
+	resp, err := c.do(ctx, c.streams, peerPull.method, peerCall{peerPull.pattern, jsonType, body, false})
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ const pullSilence = 6 * heartbeatEvery
 // Blob opens a blob that the other controller holds, and returns its size. The caller checks what it reads against the
 // digest, and closes it. The error wraps fleet.ErrNotFound if the other holds none.
 func (c *PeerClient) Blob(ctx context.Context, d fleet.Digest) (io.ReadCloser, int64, error) {
-	resp, err := c.do(ctx, c.streams, peerBlob.method, fill(peerBlob.pattern, []string{d.String()}), "", nil)
+	resp, err := c.do(ctx, c.streams, peerBlob.method, peerCall{path: fill(peerBlob.pattern, []string{d.String()})})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -153,31 +153,41 @@ func (c *PeerClient) Blob(ctx context.Context, d fleet.Digest) (io.ReadCloser, i
 	return resp.Body, resp.ContentLength, nil
 }
 
-func askPeer[Req, Res any](ctx context.Context, c *PeerClient, over *http.Client, e endpoint[Req, Res], body any) (Res, error) {
-	if body == nil {
-		return askPeerWith(ctx, c, over, e, "", nil, nil)
-	}
-	b, err := json.Marshal(body)
-	if err != nil {
-		var answer Res
-		return answer, fmt.Errorf("encode request: %w", err)
-	}
-	return askPeerWith(ctx, c, over, e, jsonType, bytes.NewReader(b), nil)
+// A peerCall is one question to another controller.
+type peerCall struct {
+	path    string // with its query
+	kind    string // of body; "" if there is none
+	body    []byte
+	changes bool // something: it matters whether it was heard
 }
 
-func askPeerWith[Req, Res any](ctx context.Context, c *PeerClient, over *http.Client, e endpoint[Req, Res], kind string, body io.Reader, query url.Values) (Res, error) {
+// askPeer asks an endpoint with a body of JSON; nil is none.
+func askPeer[Req, Res any](ctx context.Context, c *PeerClient, over *http.Client, e endpoint[Req, Res], body any) (Res, error) {
+	call := peerCall{path: e.pattern}
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			var answer Res
+			return answer, fmt.Errorf("encode request: %w", err)
+		}
+		call.kind, call.body = jsonType, b
+	}
+	return askPeerWith(ctx, c, over, e, call)
+}
+
+func askPeerWith[Req, Res any](ctx context.Context, c *PeerClient, over *http.Client, e endpoint[Req, Res], call peerCall) (Res, error) {
 	var answer Res
-	resp, err := c.do(ctx, over, e.method, e.pattern+encodeQuery(query), kind, body)
+	resp, err := c.do(ctx, over, e.method, call)
 	if err != nil {
 		return answer, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxPeerAnswer+1))
-	switch {
-	case err != nil:
-		return answer, fmt.Errorf("%w: %w", ErrUncertain, lost(ctx, c.at, err))
-	case len(b) > maxPeerAnswer:
-		return answer, fmt.Errorf("%s answers with more than %d bytes", c.at, maxPeerAnswer)
+	if err == nil && len(b) > maxPeerAnswer {
+		err = fmt.Errorf("more than %d bytes", maxPeerAnswer)
+	}
+	if err != nil {
+		return answer, call.doubt(lost(ctx, c.at, err))
 	}
 	if err := json.Unmarshal(b, &answer); err != nil {
 		return answer, fmt.Errorf("answer of %s: %w", c.at, err)
@@ -188,30 +198,37 @@ func askPeerWith[Req, Res any](ctx context.Context, c *PeerClient, over *http.Cl
 // maxPeerAnswer bounds an answer of another controller, in bytes: what it saw of 10,000 machines.
 const maxPeerAnswer = 64 << 20
 
-// do asks the other controller and returns its answer, which is a success. An error after the question may have been
-// heard wraps ErrUncertain.
-func (c *PeerClient) do(ctx context.Context, over *http.Client, method, path, kind string, body io.Reader) (*http.Response, error) {
+// doubt says that what was asked may have been done, if it is something that is done.
+func (q peerCall) doubt(err error) error {
+	if !q.changes {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUncertain, err)
+}
+
+// do asks the other controller and returns its answer, which is a success.
+func (c *PeerClient) do(ctx context.Context, over *http.Client, method string, q peerCall) (*http.Response, error) {
 	var connected atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
-	r, err := http.NewRequestWithContext(traced, method, "https://"+c.at+path, body)
+	r, err := http.NewRequestWithContext(traced, method, "https://"+c.at+q.path, bytes.NewReader(q.body))
 	if err != nil {
 		return nil, err
 	}
-	if kind != "" {
-		r.Header.Set("Content-Type", kind)
+	if q.kind != "" {
+		r.Header.Set("Content-Type", q.kind)
 	}
 	resp, err := over.Do(r)
 	switch {
 	case err != nil && connected.Load() && !rejected(err):
-		return nil, fmt.Errorf("%w: %w", ErrUncertain, lost(ctx, c.at, err))
+		return nil, q.doubt(lost(ctx, c.at, err))
 	case err != nil:
 		return nil, lost(ctx, c.at, err)
 	case resp.StatusCode == http.StatusOK:
 		return resp, nil
 	}
 	err = refusalOf(ctx, c.at, resp)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w: %w", ErrUncertain, err)
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrNoAnswer) {
+		err = q.doubt(err)
 	}
 	return nil, err
 }

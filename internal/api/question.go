@@ -21,6 +21,7 @@ type question struct {
 	body         []byte
 	id           string // of a change; "" if it is none
 	again        repetition
+	stream       bool // the answer is read as it comes; otherwise it is not one until it is whole
 }
 
 // A repetition says when a question is asked again. Whatever it is, a controller that surely did not receive the
@@ -182,11 +183,29 @@ func (c *Client) attempt(ctx context.Context, t target, q question, left int) (*
 		return nil, v, err
 	}
 	resp.Body = &endingBody{resp.Body, cancel}
-	if resp.StatusCode == http.StatusOK {
-		return resp, 0, nil
+	if resp.StatusCode != http.StatusOK {
+		err = refusalOf(asking, t.at, resp)
+		return nil, verdictOn(err), err
 	}
-	err = refusalOf(asking, t.at, resp)
-	return nil, verdictOn(err), err
+	if !q.stream {
+		err = readWhole(asking, t.at, resp)
+	}
+	return resp, unknown, err
+}
+
+// readWhole puts a body that was read to its end in the place of an answer's. It is a change's answer that breaks off
+// that makes its outcome unknown.
+func readWhole(ctx context.Context, at string, resp *http.Response) error {
+	defer func(body io.Closer) { _ = body.Close() }(resp.Body)
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err == nil && len(b) > maxAnswer {
+		err = fmt.Errorf("more than %d bytes", maxAnswer)
+	}
+	if err != nil {
+		return lost(ctx, at, err)
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(b))
+	return nil
 }
 
 // share returns how long one controller may take to begin its answer, if left are still to be asked before ctx ends.

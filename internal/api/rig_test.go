@@ -110,7 +110,7 @@ func (m *memory) StateAt(rev fleet.Revision) (fleet.State, bool) {
 	return s, ok
 }
 
-func (m *memory) last(t *testing.T) fleet.Entry {
+func (m *memory) last(t testing.TB) fleet.Entry {
 	t.Helper()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -289,7 +289,7 @@ const canary = "canary-that-must-not-be-seen-012" // 32 bytes, as keys have
 func blob(b byte) fleet.Blob { return fleet.Blob{Digest: fleet.Digest{b}, Size: int64(b) * 1000} }
 
 // newRig serves a cluster with network boot, image debian:1 and node n1 at 10.1.0.11.
-func newRig(t *testing.T, edit ...func(*Config)) *rig {
+func newRig(t testing.TB, edit ...func(*Config)) *rig {
 	t.Helper()
 	ca, caKey, err := identity.NewAuthority("test", time.Now())
 	if err != nil {
@@ -342,7 +342,7 @@ func newRig(t *testing.T, edit ...func(*Config)) *rig {
 func (r *rig) tls(l net.Listener) net.Listener { return tls.NewListener(l, r.config) }
 
 // serve runs s on listeners until the test ends.
-func serve(t *testing.T, s *Server, listeners ...net.Listener) {
+func serve(t testing.TB, s *Server, listeners ...net.Listener) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, len(listeners))
@@ -359,7 +359,7 @@ func serve(t *testing.T, s *Server, listeners ...net.Listener) {
 	})
 }
 
-func propose(t *testing.T, m *memory, commands ...fleet.Command) {
+func propose(t testing.TB, m *memory, commands ...fleet.Command) {
 	t.Helper()
 	for _, c := range commands {
 		if _, err := m.Propose(t.Context(), fleet.Entry{Command: c, At: time.Now(), Who: "test"}); err != nil {
@@ -369,7 +369,7 @@ func propose(t *testing.T, m *memory, commands ...fleet.Command) {
 }
 
 // socketPath returns a path that is short enough for a Unix socket (unix(7): 108 bytes), wherever tests have their files.
-func socketPath(t *testing.T) string {
+func socketPath(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "samara")
 	if err != nil {
@@ -383,13 +383,13 @@ func socketPath(t *testing.T) string {
 	return filepath.Join(dir, "s")
 }
 
-func (r *rig) issue(t *testing.T, by *identity.Authority, who identity.Subject) *tls.Certificate {
+func (r *rig) issue(t testing.TB, by *identity.Authority, who identity.Subject) *tls.Certificate {
 	t.Helper()
 	return r.issueAt(t, by, who, time.Now())
 }
 
 // issueAt returns a certificate that is valid at a time, and one hour around it.
-func (r *rig) issueAt(t *testing.T, by *identity.Authority, who identity.Subject, at time.Time) *tls.Certificate {
+func (r *rig) issueAt(t testing.TB, by *identity.Authority, who identity.Subject, at time.Time) *tls.Certificate {
 	t.Helper()
 	key, keyPEM, err := identity.NewKey()
 	if err != nil {
@@ -407,7 +407,7 @@ func (r *rig) issueAt(t *testing.T, by *identity.Authority, who identity.Subject
 }
 
 // local returns a client over the Unix socket.
-func (r *rig) local(t *testing.T) *Client {
+func (r *rig) local(t testing.TB) *Client {
 	t.Helper()
 	c := NewSocketClient(r.socket)
 	t.Cleanup(c.Close)
@@ -415,7 +415,7 @@ func (r *rig) local(t *testing.T) *Client {
 }
 
 // remote returns a client over TLS, as who says; the zero Subject shows no certificate.
-func (r *rig) remote(t *testing.T, who identity.Subject) *Client {
+func (r *rig) remote(t testing.TB, who identity.Subject) *Client {
 	t.Helper()
 	var certificate func() (*tls.Certificate, error)
 	if who != (identity.Subject{}) {
@@ -428,7 +428,7 @@ func (r *rig) remote(t *testing.T, who identity.Subject) *Client {
 }
 
 // peer returns a client as another controller has it, which wants to speak to the one named want.
-func (r *rig) peer(t *testing.T, want string) *PeerClient {
+func (r *rig) peer(t testing.TB, want string) *PeerClient {
 	t.Helper()
 	c := NewPeerClient(r.address, r.pin, certificateOf(r.issue(t, r.authority, identity.Subject{Role: identity.RoleController, Name: "head"})), want)
 	t.Cleanup(c.Close)

@@ -50,6 +50,8 @@ func (s *Server) watch(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	// The first line tells where the watch begins: there it goes on if it breaks before anything changes.
+	lines.write(WatchLine{Revision: before.Revision(), Changed: []Difference{}})
 	for told := s.Now(); ctx.Err() == nil; {
 		after, err := s.nextState(ctx, before, told.Add(s.heartbeat).Sub(s.Now()))
 		if err != nil {
@@ -76,10 +78,13 @@ func (s *Server) nextState(ctx context.Context, before fleet.State, while time.D
 	waiting, cancel := context.WithTimeout(ctx, while)
 	defer cancel()
 	after, err := s.Store.Wait(waiting, before.Revision())
-	if waiting.Err() != nil {
+	switch {
+	case err == nil:
+		return after, nil
+	case waiting.Err() != nil:
 		return before, nil
 	}
-	return after, err
+	return before, fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
 // rest waits for watchRest.

@@ -73,6 +73,9 @@ func TestAWatchFollows(t *testing.T) {
 		ended <- c.Watch(ctx, WatchOptions{After: 4}, func(l WatchLine) error { lines <- l; return nil })
 	}()
 	setRack(t, rig.memory, "r1")
+	if l := <-lines; l.Revision != 4 || len(l.Changed) != 0 {
+		t.Errorf("first line: %+v, want revision 4 and nothing else", l)
+	}
 	for i := range 3 {
 		if _, err := rig.Propose(t.Context(), fleet.Entry{Command: fleet.DeleteNodes{Names: []string{"none"}}}); err == nil {
 			t.Fatal("a bad entry was accepted")
@@ -108,7 +111,6 @@ func TestAQuietWatchHasHeartbeats(t *testing.T) {
 
 func TestWatchesAreBounded(t *testing.T) {
 	rig := newRig(t)
-	rig.server.heartbeat = time.Millisecond // no request has come yet
 	c := rig.local(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended, begun := make(chan error, maxWatchers), make(chan struct{}, maxWatchers)
