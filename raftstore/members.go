@@ -2,7 +2,6 @@ package raftstore
 
 import (
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -40,19 +39,17 @@ func (s *Store) Stats() Stats {
 	return st
 }
 
-// removed reports whether this controller is not one of its cluster's any more. One that is new learns of states in
-// which it was not one of them yet; but then a leader is there that sends them.
+// removed reports whether this controller is not one of its cluster's any more, as far as it can know. One that is new
+// goes through states that do not list it yet, but then a leader sends them. Raft's configuration would not tell: the
+// change that removes a controller may not reach it.
 func (s *Store) removed() bool {
 	cluster, ok := s.State().Cluster()
 	if !ok {
 		return false
 	}
-	if _, listed := cluster.Controller(s.config.ID); listed {
-		return false
-	}
+	_, listed := cluster.Controller(s.config.ID)
 	_, leader := s.raft.LeaderWithID()
-	given := slices.ContainsFunc(s.voters(), func(v raft.Server) bool { return v.ID == raft.ServerID(s.config.ID) })
-	return leader == "" && !given
+	return !listed && leader == ""
 }
 
 // voters returns Raft's latest configuration, learners included.
