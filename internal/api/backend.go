@@ -118,7 +118,7 @@ type Agents interface {
 
 // Health knows how the controller is. Its method is called from any goroutine.
 type Health interface {
-	// Status returns what the controller knows of itself. The server fills in Cluster, Revision, Nodes and Images
-	// from the Store and the Observer; Health leaves them zero.
+	// Status returns what the controller knows of itself. The server fills in Cluster, Revision, Format, Nodes, Images,
+	// Controllers, Voters and HA from the other backends; Health leaves them zero.
 	Status(ctx context.Context) Status
 }

@@ -21,7 +21,8 @@ import (
 // A Client asks a controller, or whichever of several answers. Its methods may be called from any goroutine; their
 // errors wrap the sentinels of package fleet and of this one where a controller refused, ErrNoAnswer where none was
 // reached, and ErrUncertain where a change may have been made all the same. A change is repeated with one id, so that it
-// is made once however often it is asked for.
+// is made once however often it is asked for; only a cluster of format 1 knows no ids, and may answer a repetition that
+// what was to be added exists already.
 type Client struct {
 	// Consistency is what reads promise; "" is Default. It is set before the first request.
 	Consistency Consistency

@@ -176,7 +176,58 @@ func TestReadsChoose(t *testing.T) {
 	}
 }
 
-// several returns a client of controllers at addresses, and one that counts what it was asked.
+func TestAnswersTellTheRevisionTheyAreGivenFrom(t *testing.T) {
+	rig := newRig(t)
+	old := rig.State()
+	setRack(t, rig.memory, "r1")
+	rig.readAs = &old // as if the leader's answer had come before the change
+	c := rig.local(t)
+	for _, q := range []struct {
+		what string
+		question
+		revision, says string
+	}{
+		{"a read of another state than the newest", question{method: "GET", path: "/v1/nodes/n1"}, "3", `"revision":3`},
+		{"a stale read", question{method: "GET", path: "/v1/nodes/n1?consistency=stale"}, "4", `"rack":"r1"`},
+		{"what is always stale", question{method: "GET", path: "/v1/status"}, "4", `"revision":4`},
+		{"a dry run", question{method: "POST", path: "/v1/nodes/delete?dry_run=1", kind: jsonType, body: []byte(`{"names":["n1"]}`)}, "4", "dry_run"},
+		{"a change", question{method: "PATCH", path: "/v1/cluster", kind: jsonType, body: []byte(`{"authorized_keys":[]}`)}, "5", `"revision":5`},
+	} {
+		checkRevision(t, c, q.what, q.question, q.revision, q.says)
+	}
+}
+
+func checkRevision(t *testing.T, c *Client, what string, q question, revision, says string) {
+	t.Helper()
+	resp, _, err := c.send(t.Context(), q)
+	if err != nil {
+		t.Errorf("%s: %v", what, err)
+		return
+	}
+	body, err := io.ReadAll(resp.Body)
+	if got := resp.Header.Get(RevisionHeader); err != nil || got != revision || !strings.Contains(string(body), says) {
+		t.Errorf("%s: %s %s, %s, %v; want %s and %s", what, RevisionHeader, got, body, err, revision, says)
+	}
+}
+
+func TestAnAnswerThatBreaksOffIsAskedForAgain(t *testing.T) {
+	rig := newRig(t)
+	var asked atomic.Int32
+	torn := listen(t, rig, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 1 {
+			w.Header().Set("Content-Length", "1000")
+			_, _ = io.WriteString(w, `{"revision":`)
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"revision":9,"changed":[{"name":%q}]}`, r.Header.Get(RequestHeader))
+	}))
+	ch, err := several(t, rig, torn).DeleteNodes(t.Context(), []string{"n1"}, ChangeOptions{RequestID: "mine"})
+	if err != nil || ch.Revision != 9 || ch.Changed[0].Name != "mine" || asked.Load() != 2 {
+		t.Errorf("DeleteNodes, the first answer being torn: %+v, %v, asked %d times; want 2, with one id", ch, err, asked.Load())
+	}
+}
+
+// several returns a client of controllers at addresses.
 func several(t *testing.T, rig *rig, addresses ...string) *Client {
 	t.Helper()
 	c := NewClient(addresses, rig.pin, certificateOf(rig.issue(t, rig.authority, identity.Subject{Role: identity.RoleAdmin, Name: "eve"})))

@@ -37,6 +37,7 @@ type memory struct {
 	changed chan struct{} // closed with each revision
 	refuse  error         // what Propose answers, if set
 	unread  error         // what Read answers but to Stale, if set
+	readAs  *fleet.State  // what Read returns but to Stale, if set
 	imports func(context.Context, ImportRequest, func(Progress)) (fleet.ImageVersion, error)
 	pulls   func(context.Context, PullRequest, func(Progress)) error
 	backup  func(io.Writer) error
@@ -81,8 +82,11 @@ func (m *memory) Propose(_ context.Context, e fleet.Entry) (fleet.Revision, erro
 func (m *memory) Read(_ context.Context, c Consistency) (fleet.State, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c != Stale && m.unread != nil {
+	switch {
+	case c != Stale && m.unread != nil:
 		return fleet.State{}, m.unread
+	case c != Stale && m.readAs != nil:
+		return *m.readAs, nil
 	}
 	return m.state, nil
 }
@@ -221,7 +225,7 @@ func (m *memory) Transfer(_ context.Context, to string) error {
 	return nil
 }
 
-// Write writes a part of a backup, then waits for m.backup, if there is one, which says how it ends.
+// Write writes a backup of a line, or what m.backup writes, if that is set.
 func (m *memory) Write(_ context.Context, w io.Writer, blobs bool) error {
 	if m.backup == nil {
 		_, err := fmt.Fprintf(w, "backup, blobs %t", blobs)
@@ -230,7 +234,7 @@ func (m *memory) Write(_ context.Context, w io.Writer, blobs bool) error {
 	return m.backup(w)
 }
 
-// A peers is what a controller answers others.
+// peers is what a controller answers others.
 type peers struct{ *memory }
 
 func (p peers) Hello() Hello {
