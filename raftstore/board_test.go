@@ -124,6 +124,14 @@ func newWiredGroup(t *testing.T, n int) (*group, *board) {
 // initCluster proposes the first command of a cluster with controllers at those addresses.
 func initCluster(t *testing.T, s *Store, format int, addresses map[string]string) fleet.Revision {
 	t.Helper()
+	rev, err := s.Propose(testContext(t), fleet.Entry{Command: clusterCommand(format, addresses), At: time.Now(), Who: "test"})
+	if err != nil {
+		t.Fatalf("init: %v", err)
+	}
+	return rev
+}
+
+func clusterCommand(format int, addresses map[string]string) fleet.Command {
 	key := bytes.Repeat([]byte{7}, 32)
 	c := fleet.Cluster{Name: "lab", ID: "0123", CA: []byte("ca"), CAKey: fleet.Secret("key"), MeshKey: key, TokenKey: key, IDKey: key, Format: format}
 	for id, address := range addresses {
@@ -132,9 +140,5 @@ func initCluster(t *testing.T, s *Store, format int, addresses map[string]string
 		ports.Control = at.Port()
 		c.Controllers = append(c.Controllers, fleet.Controller{ID: id, Address: at.Addr(), Ports: ports})
 	}
-	rev, err := s.Propose(testContext(t), fleet.Entry{Command: fleet.InitCluster{Cluster: c}, At: time.Now(), Who: "test"})
-	if err != nil {
-		t.Fatalf("init: %v", err)
-	}
-	return rev
+	return fleet.InitCluster{Cluster: c}
 }

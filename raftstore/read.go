@@ -20,8 +20,8 @@ const (
 
 	// Default holds all that was acknowledged before the read began, as long as the controllers' clocks run at
 	// about the same speed. The leader answers at once, for a majority has promised it, by hearing from it less than
-	// LeaseTimeout ago, to elect nobody else yet. A controller that is started anew forgets its promise, and
-	// leadership that is handed over breaks it: within LeaseTimeout of either, Default may miss the last change.
+	// LeaseTimeout ago, to elect nobody else yet. A controller that is started anew forgets its promise: for
+	// LeaseTimeout after that, Default may miss the last changes if its leader is cut off at the same time.
 	Default Consistency = "default"
 
 	// Linearizable holds all that was acknowledged before the read began. A majority of the voters has said since
@@ -151,10 +151,14 @@ func (s *Store) verify(ctx context.Context) error {
 	}))
 }
 
-// hasLease reports whether a majority of the voters is bound to elect nobody else yet.
+// hasLease reports whether a majority of the voters is bound to elect nobody else yet. Each of them waits for longer
+// than LeaseTimeout before it does so, unless the leader itself asks it to.
 func (s *Store) hasLease(term uint64) bool {
-	return s.follow(term, time.Now().Add(-s.config.LeaseTimeout))
+	return s.unleased.Load() != term && s.follow(term, time.Now().Add(-s.config.LeaseTimeout))
 }
+
+// giveUpLease is called before leadership is handed over.
+func (s *Store) giveUpLease() { s.unleased.Store(s.raft.CurrentTerm()) }
 
 // follow reports whether a majority of the voters has acknowledged this leader, having been asked since then.
 func (s *Store) follow(term uint64, since time.Time) bool {

@@ -38,10 +38,10 @@ type Config struct {
 	Logger  *slog.Logger // default: none
 
 	// How long a controller waits for its leader, then for votes, before it stands for election: one to two times
-	// as long, at random. Default: 600 ms, for controllers on one network.
+	// as long, at random. Default: 500 ms, for controllers on one network.
 	HeartbeatTimeout, ElectionTimeout time.Duration
 
-	LeaseTimeout time.Duration // how long a leader leads on without a majority; default: 400 ms
+	LeaseTimeout time.Duration // how long a leader leads on without a majority; default: 350 ms
 	WriteTimeout time.Duration // for one write to the disk; default: 10 s
 
 	SnapshotInterval  time.Duration // between looks at whether a snapshot is due: one to two times; default: 30 s
@@ -65,9 +65,9 @@ func (c Config) withDefaults() Config {
 		field *time.Duration
 		value time.Duration
 	}{
-		{&c.HeartbeatTimeout, 600 * time.Millisecond},
-		{&c.ElectionTimeout, 600 * time.Millisecond},
-		{&c.LeaseTimeout, 400 * time.Millisecond},
+		{&c.HeartbeatTimeout, 500 * time.Millisecond},
+		{&c.ElectionTimeout, 500 * time.Millisecond},
+		{&c.LeaseTimeout, 350 * time.Millisecond},
 		{&c.WriteTimeout, 10 * time.Second},
 		{&c.SnapshotInterval, 30 * time.Second},
 		{&c.StewardInterval, 500 * time.Millisecond},
@@ -128,6 +128,7 @@ type Store struct {
 	lookout       lookout
 	replies       replies       // of followers, to this leader
 	readyIn       atomic.Uint64 // the term of this leader in which a barrier was passed
+	unleased      atomic.Uint64 // the term of this leader in which it tried to hand over leadership
 	barriers      rounds
 	verifications rounds
 

@@ -24,6 +24,7 @@ func (s *Store) Transfer(ctx context.Context, to string) error {
 	if err != nil {
 		return err
 	}
+	s.giveUpLease()
 	err = s.settle(ctx, func() raft.Future {
 		return s.raft.LeadershipTransferToServer(raft.ServerID(heir.ID), raft.ServerAddress(heir.Address))
 	})
