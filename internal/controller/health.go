@@ -61,15 +61,13 @@ func (h *health) Status(context.Context) api.Status {
 	return s
 }
 
-// addControllers says who the controllers are, and what is wrong among them.
+// addControllers says what is wrong among the controllers.
 func (h *health) addControllers(s *api.Status) {
-	s.Controllers = h.controllers()
-	s.Format = h.store.State().Format()
-	healthy := 0
+	voters, healthy := 0, 0
 	var silent []string
-	for _, c := range s.Controllers {
+	for _, c := range h.controllers() {
 		if c.Role == api.RoleLeader || c.Role == api.RoleVoter {
-			s.Voters++
+			voters++
 			if c.Alive {
 				healthy++
 			}
@@ -81,13 +79,12 @@ func (h *health) addControllers(s *api.Status) {
 			s.Problems = append(s.Problems, api.Problem{What: fmt.Sprintf("controller %s %s", c.ID, c.Problem), Cure: cureOf(c)})
 		}
 	}
-	s.HA = remark(s.Voters, healthy, len(s.Controllers))
 	if s.Quorum {
 		return
 	}
 	p := api.Problem{What: "no controller leads: nothing can be changed; known nodes still boot", Cure: "wait a few seconds for an election, and see the log of samara serve"}
-	if healthy <= s.Voters/2 {
-		p.What = fmt.Sprintf("no controller leads, because only %d of %d voters answer: nothing can be changed; known nodes still boot", healthy, s.Voters)
+	if healthy <= voters/2 {
+		p.What = fmt.Sprintf("no controller leads, because only %d of %d voters answer: nothing can be changed; known nodes still boot", healthy, voters)
 		p.Cure = fmt.Sprintf("start samara on %s; only if a majority is lost for good: systemctl stop samara, then samara controller recover, on the one controller that is to go on", strings.Join(silent, ", "))
 	}
 	s.Problems = append(s.Problems, p)
@@ -97,28 +94,13 @@ func (h *health) addControllers(s *api.Status) {
 func cureOf(c api.ControllerView) string {
 	switch {
 	case !c.Alive && c.Role == api.RoleJoining:
-		return "start samara on " + c.ID
+		return fmt.Sprintf("start samara on %s (%s)", c.ID, c.Address.Addr())
 	case !c.Alive:
-		return fmt.Sprintf("start samara on %s, or look at its network; if it is gone for good: samara controller remove %s, then join another", c.ID, c.ID)
+		return fmt.Sprintf("start samara on %s (%s), or look at its network; if it is gone for good: samara controller remove %s, then join another", c.ID, c.Address.Addr(), c.ID)
 	case c.BlobsMissing > 0:
 		return "nothing to do: it fetches them from the others; samara controller list shows how far it is"
 	}
 	return fmt.Sprintf("samara status on %s says more", c.ID)
-}
-
-// remark says why the cluster would not outlive the loss of a controller; "" if it would.
-func remark(voters, healthy, controllers int) string {
-	switch {
-	case controllers == 1:
-		return "one controller: if it is lost, nobody can boot; samara controller token here, samara controller join on two others"
-	case controllers == 2:
-		return "two controllers are not highly available: if one is lost, nothing can be changed; join a third (samara controller token)"
-	case voters < 3:
-		return fmt.Sprintf("not yet highly available: %d of %d controllers vote, the others are catching up", voters, controllers)
-	case healthy > voters/2 && healthy-1 <= voters/2:
-		return fmt.Sprintf("%d of %d voters answer: if one more is lost, nothing can be changed", healthy, voters)
-	}
-	return ""
 }
 
 // disk returns how full the file system of the controller's directory is.

@@ -182,7 +182,7 @@ func (m *membership) Remove(ctx context.Context, id string, force bool, who, why
 	if err := m.mayLeave(id); err != nil && !force {
 		return 0, err
 	}
-	rev, err := m.store.Propose(ctx, fleet.Entry{Command: &fleet.RemoveController{ID: id}, ID: newRequestID(), At: m.now().UTC(), Who: who, Why: why})
+	rev, err := m.store.Propose(ctx, fleet.Entry{Command: &fleet.RemoveController{ID: id}, ID: api.RequestID(ctx), At: m.now().UTC(), Who: who, Why: why})
 	return rev, apiError(err)
 }
 
