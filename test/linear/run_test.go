@@ -67,7 +67,7 @@ func newRun(t *testing.T, c *cluster, duration time.Duration) *run {
 		r.created = made.Revision
 	}
 	for i := range controllers {
-		r.watchers = append(r.watchers, newWatcher(i, r.created))
+		r.watchers = append(r.watchers, &watcher{id: i, after: r.created})
 	}
 	return r
 }
@@ -185,7 +185,7 @@ func (r *run) verify(t *testing.T) {
 	for _, err := range r.wrong {
 		t.Error(err)
 	}
-	final := r.verifyReplicas(ctx, t)
+	final, last := r.verifyReplicas(ctx, t)
 	// What stands at the end is read once more, so that nothing acknowledged can be missing from it.
 	end := r.history.now()
 	for _, node := range r.nodes {
@@ -201,6 +201,9 @@ func (r *run) verify(t *testing.T) {
 		t.Error(err)
 	}
 	for _, w := range r.watchers {
+		if err := w.finish(ctx, r.cluster, last); err != nil {
+			t.Errorf("watch of %s: %v", r.cluster.heads[w.id].Host.ID, err)
+		}
 		for _, err := range w.check(writes, final) {
 			t.Errorf("watch of %s: %v", r.cluster.heads[w.id].Host.ID, err)
 		}
@@ -215,8 +218,9 @@ func (r *run) verify(t *testing.T) {
 	}
 }
 
-// verifyReplicas checks that all controllers hold the same at the same revision, and returns the nodes.
-func (r *run) verifyReplicas(ctx context.Context, t *testing.T) map[string]fleet.Node {
+// verifyReplicas checks that all controllers hold the same at the same revision, and returns the nodes and that
+// revision.
+func (r *run) verifyReplicas(ctx context.Context, t *testing.T) (map[string]fleet.Node, fleet.Revision) {
 	t.Helper()
 	var want []byte
 	var at fleet.Revision
@@ -250,5 +254,5 @@ func (r *run) verifyReplicas(ctx context.Context, t *testing.T) map[string]fleet
 	for _, n := range all.Nodes {
 		nodes[n.Name] = n
 	}
-	return nodes
+	return nodes, at
 }

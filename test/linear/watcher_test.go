@@ -17,35 +17,24 @@ import (
 // A watcher follows all changes at one controller, and at others while that one is away.
 type watcher struct {
 	id    int
-	begin fleet.Revision
+	after fleet.Revision  // up to which it has seen everything
 	lines []api.WatchLine // those with changes, in the order they came
 	wrong []error
 }
 
-func newWatcher(id int, begin fleet.Revision) *watcher { return &watcher{id: id, begin: begin} }
-
-// run watches until ctx ends, and until it has seen what was written by then.
+// run watches until ctx ends.
 func (w *watcher) run(ctx context.Context, c *cluster) error {
-	first, after := w.id, w.begin
+	first := w.id
 	for {
 		client, err := c.client(first)
 		if err != nil {
 			return err
 		}
-		err = client.Watch(ctx, api.WatchOptions{After: after}, func(l api.WatchLine) error {
-			if l.Revision < after {
-				return fmt.Errorf("watch: revision %d came after %d", l.Revision, after)
-			}
-			after = l.Revision
-			if len(l.Changed) > 0 {
-				w.lines = append(w.lines, l)
-			}
-			return nil
-		})
+		err = client.Watch(ctx, api.WatchOptions{After: w.after}, w.see)
 		client.Close()
 		switch {
 		case ctx.Err() != nil:
-			return w.finish(c, after)
+			return nil
 		case !errors.Is(err, api.ErrTooOld):
 			w.wrong = append(w.wrong, fmt.Errorf("it broke off: %w", err))
 		}
@@ -55,34 +44,37 @@ func (w *watcher) run(ctx context.Context, c *cluster) error {
 	}
 }
 
-// finish watches on up to the revision at which the cluster is now.
-func (w *watcher) finish(c *cluster, after fleet.Revision) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+// see takes note of a line.
+func (w *watcher) see(l api.WatchLine) error {
+	if l.Revision < w.after {
+		w.wrong = append(w.wrong, fmt.Errorf("revision %d was told after %d", l.Revision, w.after))
+	}
+	w.after = l.Revision
+	if len(l.Changed) > 0 {
+		w.lines = append(w.lines, l)
+	}
+	return nil
+}
+
+// finish watches on up to a revision, once all is over.
+func (w *watcher) finish(ctx context.Context, c *cluster, last fleet.Revision) error {
 	client, err := c.client(w.id)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	status, err := client.Status(ctx)
-	if err != nil {
-		return err
-	}
-	if after >= status.Revision {
+	if w.after >= last {
 		return nil
 	}
 	seen := errors.New("seen")
-	err = client.Watch(ctx, api.WatchOptions{After: after}, func(l api.WatchLine) error {
-		if len(l.Changed) > 0 {
-			w.lines = append(w.lines, l)
+	err = client.Watch(ctx, api.WatchOptions{After: w.after}, func(l api.WatchLine) error {
+		if err := w.see(l); err != nil || l.Revision < last {
+			return err
 		}
-		if l.Revision >= status.Revision {
-			return seen
-		}
-		return nil
+		return seen
 	})
 	if !errors.Is(err, seen) {
-		return fmt.Errorf("watch of controller %d up to revision %d: %w", w.id+1, status.Revision, err)
+		return fmt.Errorf("up to revision %d: %w", last, err)
 	}
 	return nil
 }
@@ -92,10 +84,7 @@ func (w *watcher) finish(c *cluster, after fleet.Revision) error {
 func (w *watcher) check(writes []acknowledged, final map[string]fleet.Node) []error {
 	errs := w.wrong
 	racks := map[string]string{}
-	for i, l := range w.lines {
-		if i > 0 && l.Revision <= w.lines[i-1].Revision {
-			errs = append(errs, fmt.Errorf("revision %d was told after %d", l.Revision, w.lines[i-1].Revision))
-		}
+	for _, l := range w.lines {
 		for _, d := range l.Changed {
 			for _, f := range d.Fields {
 				if d.Kind != "node" || f.Name != "rack" {
