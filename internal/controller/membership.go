@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
@@ -143,6 +144,9 @@ func (m *membership) Join(ctx context.Context, remote netip.AddrPort, r api.Join
 	case r.Format < state.Format():
 		return api.JoinAnswer{}, fmt.Errorf("%w: samara %s on %s is older than what this cluster's log needs; install samara %s there", fleet.ErrFormat, r.Version, r.ID, m.version)
 	}
+	if err := m.stillLeaving(cluster, r.ID); err != nil {
+		return api.JoinAnswer{}, err
+	}
 	key, err := identity.KeyDigest(r.CSR)
 	if err != nil {
 		return api.JoinAnswer{}, fmt.Errorf("%w request: %w", fleet.ErrInvalid, err)
@@ -175,6 +179,18 @@ func (m *membership) Join(ctx context.Context, remote netip.AddrPort, r api.Join
 	cluster, _ = m.store.State().Cluster()
 	return api.JoinAnswer{Cluster: cluster.Name, ClusterID: cluster.ID, CA: cluster.CA, Certificate: cert, SealKey: sealKey,
 		Controllers: cluster.Controllers, Time: now.UTC()}, nil
+}
+
+// stillLeaving refuses a name that Raft has not let go of yet. A machine that comes back empty under the name of a voter
+// has forgotten how that one voted, and could help to elect a second leader of one term.
+func (m *membership) stillLeaving(cluster fleet.Cluster, id string) error {
+	if _, listed := cluster.Controller(id); listed {
+		return nil // taken, or the same machine asking again: the log tells which
+	}
+	if slices.ContainsFunc(m.store.Members(), func(member raftstore.Member) bool { return member.ID == id }) {
+		return fmt.Errorf("controller %s: %w: it is being removed just now; join again in some seconds, with the same token", id, api.ErrUnavailable)
+	}
+	return nil
 }
 
 // Remove implements api.Controllers.
