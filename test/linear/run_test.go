@@ -1,9 +1,7 @@
 package linear
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -144,39 +142,6 @@ func (r *run) client(ctx context.Context, id int) error {
 	}
 }
 
-// dump returns all that a controller holds, as text, and its revision. It is 0 if that moved meanwhile.
-func dump(ctx context.Context, h *head) ([]byte, fleet.Revision, error) {
-	client := h.Client()
-	defer client.Close()
-	client.Consistency = api.Stale
-	before, err := client.Status(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	views, err := client.Nodes(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	nodes := make([]fleet.Node, len(views))
-	for i, v := range views {
-		nodes[i] = v.Node // without what was seen of it, which is no state
-	}
-	cluster, err := client.Cluster(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	networks, err := client.Networks(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	after, err := client.Status(ctx)
-	if err != nil || before.Revision != after.Revision {
-		return nil, 0, err
-	}
-	text, err := json.MarshalIndent(map[string]any{"cluster": cluster, "networks": networks, "nodes": nodes}, "", " ")
-	return text, after.Revision, err
-}
-
 // verify checks what must hold once all is over.
 func (r *run) verify(t *testing.T) {
 	t.Helper()
@@ -185,7 +150,7 @@ func (r *run) verify(t *testing.T) {
 	for _, err := range r.wrong {
 		t.Error(err)
 	}
-	final, last := r.verifyReplicas(ctx, t)
+	final, last := verifyReplicas(ctx, t, r.cluster)
 	// What stands at the end is read once more, so that nothing acknowledged can be missing from it.
 	end := r.history.now()
 	for _, node := range r.nodes {
@@ -216,43 +181,4 @@ func (r *run) verify(t *testing.T) {
 	if c := r.history.count(); c.reads == 0 || c.writes == 0 || c.conflicts == 0 || r.races == 0 {
 		t.Errorf("the load was none: %s, %d races", c, r.races)
 	}
-}
-
-// verifyReplicas checks that all controllers hold the same at the same revision, and returns the nodes and that
-// revision.
-func (r *run) verifyReplicas(ctx context.Context, t *testing.T) (map[string]fleet.Node, fleet.Revision) {
-	t.Helper()
-	var want []byte
-	var at fleet.Revision
-	err := poll(ctx, 200*time.Millisecond, func() (bool, error) { // a last claim may still be under way
-		want, at = nil, 0
-		for _, h := range r.cluster.heads {
-			text, revision, err := dump(ctx, h)
-			if err != nil {
-				return false, fmt.Errorf("%s: %w", h.Host.ID, err)
-			}
-			if revision == 0 || at != 0 && revision != at {
-				return false, nil
-			}
-			if want != nil && !bytes.Equal(text, want) {
-				return false, fmt.Errorf("%s holds at revision %d:\n%s\nothers hold:\n%s", h.Host.ID, revision, text, want)
-			}
-			want, at = text, revision
-		}
-		return true, nil
-	})
-	if err != nil {
-		t.Fatalf("the controllers differ: %v", err)
-	}
-	var all struct {
-		Nodes []fleet.Node `json:"nodes"`
-	}
-	if err := json.Unmarshal(want, &all); err != nil {
-		t.Fatal(err)
-	}
-	nodes := map[string]fleet.Node{}
-	for _, n := range all.Nodes {
-		nodes[n.Name] = n
-	}
-	return nodes, at
 }
