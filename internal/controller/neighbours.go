@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -279,13 +278,4 @@ func (p *raftPeer) Stats(ctx context.Context, address string) (raftstore.Stats, 
 		return raftstore.Stats{}, fmt.Errorf("controller %s: %w", hello.ID, err)
 	}
 	return stats, nil
-}
-
-// swarmAddresses returns where controllers speak BitTorrent.
-func swarmAddresses(list []fleet.Controller) []netip.AddrPort {
-	out := make([]netip.AddrPort, len(list))
-	for i, c := range list {
-		out[i] = netip.AddrPortFrom(c.Address, c.Ports.Swarm)
-	}
-	return out
 }

@@ -158,14 +158,6 @@ func (o *origin) seed(root fleet.Digest) error {
 	return nil
 }
 
-// torrentOf returns the torrent of a root that is to be on offer.
-func (o *origin) torrentOf(root fleet.Digest) (fleet.Blob, bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	t, ok := o.torrents[root]
-	return t, ok
-}
-
 // digestOf returns which blob a torrent on offer is of.
 func (o *origin) digestOf(h seeder.Hash) (fleet.Digest, bool) {
 	o.mu.Lock()
@@ -188,11 +180,6 @@ func (o *origin) seeding() api.Seeding {
 		s.OriginBytes += o.client.Uploaded(offered.hash)
 	}
 	return s
-}
-
-// member is this controller as outside clients of a swarm see it.
-func (o *origin) member() seeder.Member {
-	return seeder.Member{Name: o.self.ID, Addr: swarmAddress(o.self), Holding: seeder.HoldsAll, Alive: true, Origin: true}
 }
 
 // failures returns why roots are not on offer.
