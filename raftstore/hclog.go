@@ -6,21 +6,60 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
 
 // A raftLogger is the hclog.Logger that Raft writes to. Raft tells of each of its steps at level Info, and warns of
 // each election; operators want to read neither as such. So levels go down by one, but for errors.
+//
+// While a controller is down, Raft complains of it several times a second: the same complaint of the same controller is
+// passed on once a minute.
 type raftLogger struct {
-	out  *slog.Logger
-	name string
-	args []any // as given to With
+	out   *slog.Logger
+	name  string
+	args  []any // as given to With
+	heard *complaints
 }
 
 var _ hclog.Logger = raftLogger{}
 
-func newRaftLogger(out *slog.Logger) hclog.Logger { return raftLogger{out: out, name: "raft"} }
+func newRaftLogger(out *slog.Logger) hclog.Logger {
+	return raftLogger{out: out, name: "raft", heard: &complaints{last: map[string]time.Time{}}}
+}
+
+const (
+	complainEvery = time.Minute
+	maxComplaints = 256 // that are remembered
+)
+
+// complaints are what Raft has said lately.
+type complaints struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+// again reports whether msg was said of the same controller less than a minute ago.
+func (c *complaints) again(msg string, args []any, now time.Time) bool {
+	key := msg
+	for i := 0; i+1 < len(args); i += 2 {
+		if args[i] == "peer" || args[i] == "target" {
+			key += fmt.Sprint(" ", args[i+1])
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if last, ok := c.last[key]; ok && now.Sub(last) < complainEvery {
+		return true
+	}
+	if len(c.last) >= maxComplaints {
+		clear(c.last)
+	}
+	c.last[key] = now
+	return false
+}
 
 // slogLevel returns where level appears in our log.
 func slogLevel(level hclog.Level) slog.Level {
@@ -38,6 +77,9 @@ func slogLevel(level hclog.Level) slog.Level {
 func (l raftLogger) Log(level hclog.Level, msg string, args ...any) {
 	at := slogLevel(level)
 	if level == hclog.Off || !l.out.Enabled(context.Background(), at) {
+		return
+	}
+	if at > slog.LevelDebug && l.heard.again(msg, args, time.Now()) {
 		return
 	}
 	l.out.Log(context.Background(), at, l.name+": "+msg, plainArgs(args)...)

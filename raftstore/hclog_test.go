@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -37,4 +39,25 @@ func TestRaftLogsAtOurLevels(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRaftComplainsOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		l := newRaftLogger(slog.New(slog.NewTextHandler(&out, nil)))
+		for range 3 * 60 {
+			l.Error("failed to heartbeat to", "peer", "c2", "error", errors.New("refused by port "+time.Now().String()))
+			l.Error("failed to heartbeat to", "peer", "c3")
+			time.Sleep(time.Second)
+		}
+		for i := range 2 * maxComplaints {
+			l.Error("oh", "peer", i)
+		}
+		if got := strings.Count(out.String(), "peer=c2"); got != 3 {
+			t.Errorf("in three minutes c2 was complained of %d times, want 3", got)
+		}
+		if got := len(l.(raftLogger).heard.last); got > maxComplaints {
+			t.Errorf("%d complaints are remembered, at most %d", got, maxComplaints)
+		}
+	})
 }

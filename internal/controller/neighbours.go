@@ -124,17 +124,16 @@ func (n *neighbours) greet(ctx context.Context, b *fellow) {
 func (n *neighbours) heard(b *fellow, asked time.Time, hello api.Hello, err error) {
 	now := time.Now()
 	n.mu.Lock()
-	before, was := b.err, b.alive(now)
+	before, first := b.err, b.heard.IsZero()
 	if b.err = err; err == nil {
 		b.hello, b.heard = hello, now
 		b.skew = hello.Time.Sub(asked.Add(now.Sub(asked) / 2)).Round(time.Millisecond)
 	}
-	is := b.alive(now)
 	n.mu.Unlock()
 	switch {
 	case err != nil && before == nil:
 		n.logger.Warn("a controller does not answer", "controller", b.controller.ID, "err", err)
-	case is && (!was || before != nil):
+	case err == nil && (first || before != nil):
 		n.logger.Info("a controller answers", "controller", b.controller.ID, "version", hello.Version)
 	}
 }

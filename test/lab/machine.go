@@ -88,7 +88,9 @@ func (n *Network) Boot(m Machine, accel Accelerator, dir string) (*VM, error) {
 func (f Firmware) args(mac fleet.MAC, vars string) ([]string, error) {
 	nic := "virtio-net-pci,netdev=net,bootindex=0,mac=" + mac.String()
 	if f == BIOS {
-		return []string{"-device", nic}, nil // QEMU puts iPXE into the card by itself
+		// QEMU puts iPXE into the card by itself. Like a server that is set to boot from the network alone, the machine
+		// tries again when that has failed.
+		return []string{"-device", nic, "-boot", "reboot-timeout=2000"}, nil
 	}
 	if err := copyFile(ovmfVars, vars); err != nil {
 		return nil, err
