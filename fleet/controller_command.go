@@ -141,7 +141,7 @@ func (s State) checkNewController(ctl Controller) error {
 		case other.ID == ctl.ID:
 			return fmt.Errorf("controller %s: %w, at %s; choose another name, or first samara controller remove %s", ctl.ID, ErrExists, other.Address, ctl.ID)
 		case other.Address == ctl.Address:
-			return fmt.Errorf("address %s %w: controller %s has it", ctl.Address, ErrExists, other.ID)
+			return fmt.Errorf("address %s %w: controller %s has it; choose another address, or first samara controller remove %s", ctl.Address, ErrExists, other.ID, other.ID)
 		case other.Key == ctl.Key:
 			return fmt.Errorf("key of controller %s %w: controller %s has it", ctl.ID, ErrExists, other.ID)
 		}
@@ -152,7 +152,7 @@ func (s State) checkNewController(ctl Controller) error {
 // checkControllerAddress reports why ctl cannot have its address, given what nodes and networks have.
 func (s State) checkControllerAddress(ctl Controller) error {
 	if n, taken := s.NodeByIP(ctl.Address); taken {
-		return fmt.Errorf("address %s of controller %s %w: node %s has it", ctl.Address, ctl.ID, ErrExists, n.Name)
+		return fmt.Errorf("address %s of controller %s %w: node %s has it; choose another address", ctl.Address, ctl.ID, ErrExists, n.Name)
 	}
 	n, ok := s.NetworkOf(ctl.Address)
 	if !ok {

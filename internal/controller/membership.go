@@ -164,12 +164,12 @@ func (m *membership) Join(ctx context.Context, remote netip.AddrPort, r api.Join
 		return api.JoinAnswer{}, err
 	}
 	fresh := fleet.Controller{ID: r.ID, Address: r.Address, Ports: r.Ports, Key: key}
-	_, err = m.store.Propose(ctx, fleet.Entry{
+	err = m.admit(ctx, fleet.Entry{
 		Command: &fleet.JoinController{Token: token.ID, Proof: token.Proof(), Controller: fresh},
 		ID:      newRequestID(), At: now.UTC(), Who: "token/" + token.ID, Why: fmt.Sprintf("controller %s joins from %s", r.ID, remote.Addr()),
 	})
 	if err != nil {
-		return api.JoinAnswer{}, apiError(err)
+		return api.JoinAnswer{}, err
 	}
 	cert, err := authority.Issue(identity.Subject{Role: identity.RoleController, Name: r.ID}, public, []netip.Addr{r.Address}, now, identity.ControllerLife)
 	if err != nil {
@@ -179,6 +179,23 @@ func (m *membership) Join(ctx context.Context, remote netip.AddrPort, r api.Join
 	cluster, _ = m.store.State().Cluster()
 	return api.JoinAnswer{Cluster: cluster.Name, ClusterID: cluster.ID, CA: cluster.CA, Certificate: cert, SealKey: sealKey,
 		Controllers: cluster.Controllers, Time: now.UTC()}, nil
+}
+
+// admit commits a join. One that would be refused, or would change nothing, is not written into the log: it may come
+// from anybody.
+func (m *membership) admit(ctx context.Context, e fleet.Entry) error {
+	if state, err := m.store.Read(ctx, raftstore.Default); err == nil {
+		after, err := state.Apply(e, state.Revision()+1)
+		if err != nil {
+			return err
+		}
+		was, _ := state.Cluster()
+		if is, _ := after.Cluster(); slices.Equal(is.Controllers, was.Controllers) {
+			return nil
+		}
+	}
+	_, err := m.store.Propose(ctx, e)
+	return apiError(err)
 }
 
 // stillLeaving refuses a name that Raft has not let go of yet. A machine that comes back empty under the name of a voter

@@ -75,6 +75,7 @@ type core struct {
 	store       *raftstore.Store
 	peer        *raftPeer
 	pin         string
+	key         fleet.Digest // of this controller; see fleet.Controller
 	certificate func() (*tls.Certificate, error)
 }
 
@@ -94,9 +95,11 @@ func openCore(d dir, me self, c Config) (*core, error) {
 	if k.pin, err = identity.Pin(ca); err != nil {
 		return nil, err
 	}
-	if _, err := d.certificate(); err != nil {
+	own, err := d.certificate()
+	if err != nil {
 		return nil, err
 	}
+	k.key = keyOf(own.Leaf)
 	server, err := identity.ServerConfig(ca, d.certificate, []string{protoHTTP, raftstore.ALPN})
 	if err != nil {
 		return nil, err
@@ -115,7 +118,7 @@ func openCore(d dir, me self, c Config) (*core, error) {
 	var replica atomic.Pointer[raftstore.Store] // peers may call while it is being opened
 	k.store, err = raftstore.Open(raftstore.Config{
 		Dir: d.path("raft"), ID: me.ID, Address: controlAddress(me.Address, me.Ports), Peer: k.peer, Logger: c.Logger,
-		Stream: raftstore.NewStream(k.mux.listener(raftstore.ALPN), l.Addr(), identity.ClientConfig(k.pin, d.certificate, nil, time.Now),
+		Stream: raftstore.NewStream(k.mux.listener(raftstore.ALPN), l.Addr(), k.dialling(&replica),
 			func(s tls.ConnectionState) error { return controllersOnly(s, replica.Load()) }),
 	})
 	if err != nil {
@@ -123,26 +126,6 @@ func openCore(d dir, me self, c Config) (*core, error) {
 	}
 	replica.Store(k.store)
 	return k, nil
-}
-
-// controllersOnly refuses peers of the log that are not controllers, or are none any more. A replica that has no state
-// yet cannot tell the latter.
-func controllersOnly(s tls.ConnectionState, replica *raftstore.Store) error {
-	who, err := identity.PeerSubject(&s)
-	if err != nil {
-		return err
-	}
-	if who.Role != identity.RoleController {
-		return fmt.Errorf("%w: %s is not a controller", identity.ErrNotTrusted, who)
-	}
-	if replica == nil {
-		return nil
-	}
-	cluster, ok := replica.State().Cluster()
-	if _, member := cluster.Controller(who.Name); ok && !member {
-		return fmt.Errorf("%w: controller %s is not one of this cluster's, or not any more", identity.ErrNotTrusted, who.Name)
-	}
-	return nil
 }
 
 // serve waits for the cluster's state, opens everything that answers nodes and people, and runs it.
@@ -154,69 +137,12 @@ func (k *core) serve(ctx context.Context) error {
 		}
 		return err
 	}
-	if cluster.ID != k.self.ClusterID {
-		return fmt.Errorf("%s holds the data of another cluster, %s, than controller.json says (%s); move raft/ away and join this controller again", k.Dir, cluster.Name, k.self.Cluster)
-	}
-	if err := k.listed(k.store.State()); err != nil {
-		return err
-	}
 	parts, err := k.open(cluster)
 	if err != nil {
 		return err
 	}
 	k.Logger.Info("serving", "controller", k.self.ID, "cluster", cluster.Name, "address", k.self.Address, "revision", k.store.State().Revision())
 	return runAll(ctx, parts)
-}
-
-// sayWaiting is between two lines of the log that say that a controller waits for its cluster.
-const sayWaiting = 10 * time.Second
-
-// cluster waits until the replica holds the cluster.
-func (k *core) cluster(ctx context.Context) (fleet.Cluster, error) {
-	waiting := time.NewTicker(sayWaiting)
-	defer waiting.Stop()
-	for seen := fleet.Revision(0); ; {
-		if cluster, ok := k.store.State().Cluster(); ok {
-			return cluster, nil
-		}
-		limit, cancel := context.WithTimeout(ctx, sayWaiting)
-		state, err := k.store.Wait(limit, seen)
-		cancel()
-		switch {
-		case err == nil:
-			seen = state.Revision()
-		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-			k.Logger.Info("waiting for the leader to send the cluster's state: are the other controllers up, and does samara controller list there show this one?", "controller", k.self.ID)
-		default:
-			return fleet.Cluster{}, err
-		}
-	}
-}
-
-// listed reports that this controller is no longer one of its cluster's.
-func (k *core) listed(state fleet.State) error {
-	cluster, ok := state.Cluster()
-	if _, listed := cluster.Controller(k.self.ID); !ok || listed {
-		return nil
-	}
-	return fmt.Errorf("controller %s was removed from cluster %s; to bring it back, move %s away and join it again (samara controller token, samara controller join)", k.self.ID, cluster.Name, k.Dir)
-}
-
-// untilRemoved returns the reason when this controller is removed from its cluster, or nil when ctx ends.
-func (k *core) untilRemoved(ctx context.Context) error {
-	for seen := fleet.Revision(0); ; {
-		state, err := k.store.Wait(ctx, seen)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-		seen = state.Revision()
-		if err := k.listed(state); err != nil {
-			return err
-		}
-	}
 }
 
 // open opens the parts that answer nodes and people. What it opened before an error goes with the process.
