@@ -36,29 +36,32 @@ func TestBootsOutliveTheLeader(t *testing.T) {
 // A point is a moment of a machine's boot. Its wait returns at that moment.
 type point struct {
 	name string
-	wait func(ctx context.Context, s *scene, vm *lab.VM) error
+	// retries is how often the firmware may have to try the network again if the controller dies there: until iPXE has its
+	// script it knows of one controller only, gives up, and leaves the next attempt to the firmware.
+	retries int
+	wait    func(ctx context.Context, s *scene, vm *lab.VM) error
 }
 
 // Points of a boot. Those before the agent are seen on the machine's cable.
 var (
-	offered = point{"once the machine is offered its address", captured(func() func(lab.Packet) bool {
+	offered = point{"once the machine is offered its address", 1, captured(func() func(lab.Packet) bool {
 		return func(p lab.Packet) bool { return !p.Sent && !p.TCP && p.From.Port() == 67 }
 	})}
-	scriptAsked = point{"once it asks for its script", captured(func() func(lab.Packet) bool {
+	scriptAsked = point{"once it asks for its script", 1, captured(func() func(lab.Packet) bool {
 		return func(p lab.Packet) bool {
 			return p.Sent && p.To.Port() == fleet.DefaultPorts.Boot && bytes.HasPrefix(p.Payload, []byte("GET /boot/"))
 		}
 	})}
-	kernelUnderway = point{"while it loads its kernel", captured(func() func(lab.Packet) bool {
+	kernelUnderway = point{"while it loads its kernel", 0, captured(func() func(lab.Packet) bool {
 		return received(fleet.DefaultPorts.Boot, 2<<20)
 	})}
-	manifestAsked = point{"once it asks for its manifest", captured(func() func(lab.Packet) bool {
+	manifestAsked = point{"once it asks for its manifest", 0, captured(func() func(lab.Packet) bool {
 		return func(p lab.Packet) bool { return p.Sent && p.SYN && p.To.Port() == fleet.DefaultPorts.Control }
 	})}
-	halfImage = point{"when it has half of its image", func(ctx context.Context, s *scene, vm *lab.VM) error {
+	halfImage = point{"when it has half of its image", 0, func(ctx context.Context, s *scene, vm *lab.VM) error {
 		return vm.Capture(ctx, received(fleet.DefaultPorts.Swarm, s.image.Root.Size/2))
 	}}
-	mounted = point{"when its root is mounted", func(ctx context.Context, s *scene, vm *lab.VM) error {
+	mounted = point{"when its root is mounted", 0, func(ctx context.Context, s *scene, vm *lab.VM) error {
 		_, err := s.controller.WaitBoot(ctx, vm.Name, func(b fleet.Boot) bool { return lab.Reached(b, fleet.PhaseMounted) })
 		return err
 	}}
@@ -109,8 +112,8 @@ func (s *scene) bootThroughKills(t *testing.T, number int, early, late point) {
 	if err := g.Wait(); err != nil {
 		t.Fatalf("without %s: %v", leader.Host.ID, err)
 	}
-	if starts := firmwareStarts(t, vms[0]); starts != 1 {
-		t.Errorf("%s: its firmware started %d times, want once", first.Name, starts)
+	if starts := firmwareStarts(t, vms[0]); starts < 1 || starts > 1+early.retries {
+		t.Errorf("%s: its firmware started %d times, want at most %d", first.Name, starts, 1+early.retries)
 	}
 	for _, vm := range vms {
 		if err := vm.Off(); err != nil {
