@@ -14,6 +14,7 @@ import (
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/api"
 	"github.com/samara-hpc/samara/internal/controller"
+	"github.com/samara-hpc/samara/internal/identity"
 )
 
 type joinOptions struct {
@@ -51,6 +52,9 @@ SAMARA_JOIN_TOKEN. Both keep it off the command line, where every user of the ma
 			ctx, cancel := context.WithTimeout(c.Context(), g.timeout)
 			defer cancel()
 			joined, err := g.join(ctx, r)
+			if errors.Is(err, identity.ErrNotTrusted) {
+				return usagef("%w; the token is of another cluster than ADDRESS: make one on a controller of the cluster that this machine is to join (samara controller token)", err)
+			}
 			if errors.Is(err, api.ErrNoAnswer) {
 				return fmt.Errorf("%w; is ADDRESS a controller's, does samara run there, and may this machine reach its TCP port?", err)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/api"
 	"github.com/samara-hpc/samara/internal/controller"
+	"github.com/samara-hpc/samara/internal/identity"
 )
 
 // offline is a program on a machine that is no controller yet.
@@ -79,6 +80,8 @@ func TestJoin(t *testing.T) {
 			stderr: "samara: controller join: the cluster is found at ADDRESS; leave --server out\n"},
 		"nobody answers": {local: []string{"10.1.0.2/24"}, args: []string{"10.1.0.66", "--token", "lonely"}, want: none, status: exitFailed,
 			stderr: "samara: no answer from 10.1.0.66:7600; is ADDRESS a controller's, does samara run there, and may this machine reach its TCP port?\n"},
+		"a token of another cluster": {local: []string{"10.1.0.2/24"}, args: []string{"10.1.0.1", "--token", "foreign"}, want: none, status: exitBad,
+			stderr: "samara: no answer from 10.1.0.1:7600: not trusted; the token is of another cluster than ADDRESS: make one on a controller of the cluster"},
 		"a used token": {local: []string{"10.1.0.2/24"}, args: []string{"10.1.0.1", "--token", "used"}, want: none, status: exitBad, stderr: "samara: join refused: head3 used the token\n"},
 	} {
 		var got controller.JoinOptions
@@ -88,6 +91,8 @@ func TestJoin(t *testing.T) {
 			switch o.Token {
 			case "used":
 				return controller.Joined{}, fmt.Errorf("%w: head3 used the token", fleet.ErrJoin)
+			case "foreign":
+				return controller.Joined{}, fmt.Errorf("%w from %s: %w", api.ErrNoAnswer, o.Address, identity.ErrNotTrusted)
 			case "lonely":
 				return controller.Joined{}, fmt.Errorf("%w from %s", api.ErrNoAnswer, o.Address)
 			}
