@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,6 +50,20 @@ func NewPeerClient(address, pin string, certificate func() (*tls.Certificate, er
 		return &http.Client{Transport: t, CheckRedirect: neverRedirect}
 	}
 	return &PeerClient{at: address, calls: newHTTP(peerCalls, peerCalls), streams: newHTTP(0, 4)}
+}
+
+// Demand adds to what the other's certificate must be. It is for before the client is used.
+func (c *PeerClient) Demand(check func(*x509.Certificate) error) {
+	for _, h := range []*http.Client{c.calls, c.streams} {
+		config := h.Transport.(*http.Transport).TLSClientConfig
+		before := config.VerifyConnection
+		config.VerifyConnection = func(s tls.ConnectionState) error {
+			if err := before(s); err != nil {
+				return err
+			}
+			return check(s.PeerCertificates[0])
+		}
+	}
 }
 
 // checkID adds to a check of the other side's certificate that it is the controller with that id; "" is any.

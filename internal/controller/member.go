@@ -36,13 +36,13 @@ func controllersOnly(s tls.ConnectionState, replica *raftstore.Store) error {
 	if !listed {
 		return fmt.Errorf("%w: controller %s is not one of this cluster's, or not any more", identity.ErrNotTrusted, who.Name)
 	}
-	return sameController(s, member)
+	return sameController(s.PeerCertificates[0], member)
 }
 
-// sameController refuses a peer that has the name of a controller, but not its key. Who was removed, or was lost when
-// the others recovered without it, keeps its certificate and a log of its own; its name may be another's by now.
-func sameController(s tls.ConnectionState, member fleet.Controller) error {
-	if !member.Key.IsZero() && member.Key != keyOf(s.PeerCertificates[0]) {
+// sameController refuses a certificate that has the name of a controller, but not its key. Who was removed, or was lost
+// when the others recovered without it, keeps its certificate and a log of its own; its name may be another's by now.
+func sameController(c *x509.Certificate, member fleet.Controller) error {
+	if !member.Key.IsZero() && member.Key != keyOf(c) {
 		return fmt.Errorf("%w: another controller is called %s now", identity.ErrNotTrusted, member.ID)
 	}
 	return nil
@@ -51,28 +51,32 @@ func sameController(s tls.ConnectionState, member fleet.Controller) error {
 // keyOf returns what the state knows of the key that a certificate is for.
 func keyOf(c *x509.Certificate) fleet.Digest { return sha256.Sum256(c.RawSubjectPublicKeyInfo) }
 
-// dialling returns the TLS settings with which this controller calls others for the log. One that is removed is called
-// until the log says so, but never one that has only the name of another.
-func (k *core) dialling(replica *atomic.Pointer[raftstore.Store]) *tls.Config {
-	c := identity.ClientConfig(k.pin, k.certificate, nil, time.Now)
-	ours := c.VerifyConnection
-	c.VerifyConnection = func(s tls.ConnectionState) error {
-		if err := ours(s); err != nil {
-			return err
-		}
-		who, err := identity.CertSubject(s.PeerCertificates[0])
-		if err != nil {
-			return err
-		}
+// genuine returns a check of the certificates of controllers that this one calls. One that is removed is called until the
+// log says so, but never one that has only the name of another.
+func genuine(replica *atomic.Pointer[raftstore.Store]) func(*x509.Certificate) error {
+	return func(c *x509.Certificate) error {
+		who, err := identity.CertSubject(c)
 		store := replica.Load()
-		if store == nil {
-			return nil
+		if err != nil || store == nil {
+			return err
 		}
 		cluster, _ := store.State().Cluster()
 		member, _ := cluster.Controller(who.Name)
-		return sameController(s, member)
+		return sameController(c, member)
 	}
-	return c
+}
+
+// dialling returns the TLS settings with which this controller calls others for the log.
+func (k *core) dialling() *tls.Config {
+	config := identity.ClientConfig(k.pin, k.certificate, nil, time.Now)
+	trusted := config.VerifyConnection
+	config.VerifyConnection = func(s tls.ConnectionState) error {
+		if err := trusted(s); err != nil {
+			return err
+		}
+		return k.peer.genuine(s.PeerCertificates[0])
+	}
+	return config
 }
 
 // How long a controller waits for its cluster.

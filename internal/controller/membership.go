@@ -66,7 +66,7 @@ func (m *membership) view(s sighting, c fleet.Controller, member raftstore.Membe
 	v := api.ControllerView{
 		ID: c.ID, Address: netip.AddrPortFrom(c.Address, c.Ports.Control), Alive: s.alive, Seen: s.heard,
 		Revision: s.hello.Revision, Version: s.hello.Version, Format: s.hello.Format,
-		Blobs: s.hello.Blobs, BlobsMissing: s.hello.BlobsMissing, Disk: s.hello.Disk, Self: c.ID == m.self.ID,
+		Blobs: s.hello.Blobs, BlobsMissing: s.hello.BlobsMissing + s.hello.BlobsCorrupt, Disk: s.hello.Disk, Self: c.ID == m.self.ID,
 	}
 	switch {
 	case !inRaft:

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,7 +112,7 @@ func TestJoinsThatAreRefusedChangeNothing(t *testing.T) {
 		"no key":                       {func(r *api.JoinRequest) { r.CSR = nil }, fleet.ErrInvalid, "request"},
 		"a key that is torn":           {func(r *api.JoinRequest) { r.CSR = r.CSR[:len(r.CSR)/2] }, fleet.ErrInvalid, "request"},
 	} {
-		before := m.store.State().Revision()
+		before, _ := m.store.State().Cluster()
 		r := asking(t, "head3", "127.0.0.3", free)
 		c.given(&r)
 		_, err := m.Join(t.Context(), joinedFrom, r)
@@ -122,9 +123,9 @@ func TestJoinsThatAreRefusedChangeNothing(t *testing.T) {
 		if strings.Contains(err.Error(), free) || strings.Contains(err.Error(), spent) {
 			t.Errorf("%s: a token stands in %v", what, err)
 		}
-		cluster, _ := m.store.State().Cluster()
-		if now := m.store.State().Revision(); now != before || len(cluster.Controllers) != 2 {
-			t.Errorf("%s: from revision %d to %d, controllers %+v", what, before, now, cluster.Controllers)
+		after, _ := m.store.State().Cluster()
+		if after.Revision != before.Revision || !slices.Equal(after.Controllers, before.Controllers) {
+			t.Errorf("%s: from revision %d of the cluster to %d, controllers %+v", what, before.Revision, after.Revision, after.Controllers)
 		}
 	}
 	if _, err := m.Join(t.Context(), joinedFrom, asking(t, "head3", "127.0.0.3", free)); err != nil {
@@ -144,15 +145,15 @@ func TestAJoinIsAnsweredAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := m.store.State().Revision()
+	before, _ := m.store.State().Cluster()
 	m.now = func() time.Time { return time.Now().Add(2 * time.Hour) } // when the token holds no more
 	r.Time = m.now()
 	again, err := m.Join(t.Context(), joinedFrom, r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if now := m.store.State().Revision(); now != before {
-		t.Errorf("asked again: from revision %d to %d", before, now)
+	if after, _ := m.store.State().Cluster(); after.Revision != before.Revision {
+		t.Errorf("asked again: from revision %d of the cluster to %d", before.Revision, after.Revision)
 	}
 	for what, a := range map[string]api.JoinAnswer{"first": first, "again": again} {
 		leaf := parsed(t, a.Certificate)

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -204,6 +205,7 @@ func (n *neighbours) all() []sighting {
 type raftPeer struct {
 	pin         string
 	certificate func() (*tls.Certificate, error)
+	genuine     func(*x509.Certificate) error // whether whoever answers is the controller of its name
 
 	mu      sync.Mutex
 	clients map[string]*api.PeerClient // by address
@@ -225,6 +227,7 @@ func (p *raftPeer) client(address string) *api.PeerClient {
 		p.clients = map[string]*api.PeerClient{}
 	}
 	c := api.NewPeerClient(address, p.pin, p.certificate, "")
+	c.Demand(p.genuine)
 	p.clients[address] = c
 	return c
 }

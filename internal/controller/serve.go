@@ -114,11 +114,11 @@ func openCore(d dir, me self, c Config) (*core, error) {
 		return nil, fmt.Errorf("control port: %w", err)
 	}
 	k.mux = newPortMux(l, server, c.Logger)
-	k.peer = &raftPeer{pin: k.pin, certificate: d.certificate}
 	var replica atomic.Pointer[raftstore.Store] // peers may call while it is being opened
+	k.peer = &raftPeer{pin: k.pin, certificate: d.certificate, genuine: genuine(&replica)}
 	k.store, err = raftstore.Open(raftstore.Config{
 		Dir: d.path("raft"), ID: me.ID, Address: controlAddress(me.Address, me.Ports), Peer: k.peer, Logger: c.Logger,
-		Stream: raftstore.NewStream(k.mux.listener(raftstore.ALPN), l.Addr(), k.dialling(&replica),
+		Stream: raftstore.NewStream(k.mux.listener(raftstore.ALPN), l.Addr(), k.dialling(),
 			func(s tls.ConnectionState) error { return controllersOnly(s, replica.Load()) }),
 	})
 	if err != nil {
@@ -169,7 +169,9 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 		return n.Rack
 	})
 	others := newNeighbours(k.self, state, func(c fleet.Controller) *api.PeerClient {
-		return api.NewPeerClient(controlAddress(c.Address, c.Ports), k.pin, k.certificate, c.ID)
+		client := api.NewPeerClient(controlAddress(c.Address, c.Ports), k.pin, k.certificate, c.ID)
+		client.Demand(k.peer.genuine)
+		return client
 	}, (&learner{state: state, journal: journal, spent: spent, peers: peers, now: time.Now}).learn, log)
 	depot := newDepot(depotConfig{
 		Self: me, Blobs: k.blobs, Swarm: swarm, Log: store{k.store}, CollectAfter: k.CollectAfter, Agent: k.Agent, Others: others.forDepot, Logger: log,
