@@ -84,6 +84,7 @@ const (
 	lookAgain    = time.Second      // whether a leader sends anything
 	sayWaiting   = 10 * time.Second // between two lines of the log that say that it waits
 	removedAfter = 5 * time.Second  // without a leader, one that the state does not list has been removed
+	disowned     = 10 * time.Second // without a leader, while all who answer say that it was removed: they are right
 )
 
 // cluster waits until the replica's state lists this controller. One that has just joined is first sent what was before
@@ -143,6 +144,27 @@ func (k *core) untilRemoved(ctx context.Context) error {
 		seen = state.Revision()
 		if err := k.listed(state); err != nil {
 			return err
+		}
+	}
+}
+
+// untilDisowned returns the reason when this controller has been removed without being told by the log: that may come
+// before the last entry has reached it. It returns nil when ctx ends.
+func (k *core) untilDisowned(ctx context.Context, others *neighbours) error {
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	for owned := time.Now(); ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		why := others.disown()
+		switch {
+		case why == nil || k.store.Status().Leader != "":
+			owned = time.Now()
+		case time.Since(owned) >= disowned:
+			return fmt.Errorf("controller %s was removed from cluster %s (%w); to bring it back, move %s away and join it again (samara controller token, samara controller join)", k.self.ID, k.self.Cluster, why, k.Dir)
 		}
 	}
 }

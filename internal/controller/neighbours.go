@@ -144,6 +144,24 @@ func (b *fellow) alive(now time.Time) bool {
 	return !b.heard.IsZero() && now.Sub(b.heard) < aliveWithin
 }
 
+// disown returns why neighbours say that this controller is not one of the cluster's any more; nil if none says so, or
+// one of them still answers it.
+func (n *neighbours) disown() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var why error
+	now := time.Now()
+	for _, b := range n.byID {
+		switch {
+		case errors.Is(b.err, api.ErrForbidden):
+			why = fmt.Errorf("says controller %s: %w", b.controller.ID, b.err)
+		case b.err == nil && b.alive(now):
+			return nil
+		}
+	}
+	return why
+}
+
 // ask asks a neighbour what it observed, and passes it on, until ctx ends.
 func (n *neighbours) ask(ctx context.Context, b *fellow) {
 	var mark string

@@ -212,6 +212,7 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 		{"swarm", swarm.Run},
 		{"other controllers", func(ctx context.Context) error { return others.run(ctx, k.store.Wait) }},
 		{"membership", k.untilRemoved},
+		{"standing", func(ctx context.Context) error { return k.untilDisowned(ctx, others) }},
 		{"discovery", claims.run},
 		{"certificates", renewal.run},
 		{"authority's key", func(ctx context.Context) error { return k.dir.sealOnce(ctx, k.store, me.ID) }},
