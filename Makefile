@@ -42,7 +42,7 @@ cmd/samara/agent/samara-agent-%.gz: $(SOURCES)
 	mv bin/samara-agent-$*.gz $@
 
 .PHONY: demo
-demo: ## boot four machines on this one from a real Debian image, the last fed by the others alone
+demo: ## three controllers and four machines that boot a real Debian from them; the leader is killed on the way
 	./test/prepare demo
 	$(MAKE) --no-print-directory build
 	go build -o bin/demo ./test/demo

@@ -35,15 +35,9 @@ func newMachine(format int, end *latch) *machine {
 	return m
 }
 
-// load starts from a state that is read from disk.
+// load starts from a state that is read from disk. The history already holds it.
 func (m *machine) load(s fleet.State) {
 	m.replayed = s.Revision()
-	m.restart(s)
-}
-
-// restart goes on from a state that was not made from the one before it.
-func (m *machine) restart(s fleet.State) {
-	m.history.begin(s)
 	m.applied.Store(uint64(s.Revision()))
 	m.publish(s)
 }
@@ -145,7 +139,9 @@ func (m *machine) Restore(r io.ReadCloser) error {
 		return err
 	}
 	m.replayed = 0
-	m.restart(s)
+	m.history.begin(s)
+	m.applied.Store(uint64(s.Revision()))
+	m.publish(s)
 	return nil
 }
 

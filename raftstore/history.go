@@ -10,9 +10,9 @@ import (
 // keepStates is how many of the last states are kept. They share all that did not change between them.
 const keepStates = 4096
 
-// StateAt returns the state as it was at revision rev. It knows the last 4096 revisions since this controller was
-// started or was sent a snapshot; false means that rev is older, or yet to come here. With Wait it makes a stream of
-// changes: compare the state that was seen last with the next.
+// StateAt returns the state as it was at revision rev. It knows the last 4096 revisions since the snapshot that this
+// controller was started from or was sent; false means that rev is older, or yet to come here. With Wait it makes a
+// stream of changes: compare the state that was seen last with the next.
 func (s *Store) StateAt(rev fleet.Revision) (fleet.State, bool) { return s.machine.history.at(rev) }
 
 // A history is the last states of a machine, without a gap between them. The zero value is empty.

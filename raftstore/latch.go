@@ -1,6 +1,9 @@
 package raftstore
 
-import "sync"
+import (
+	"errors"
+	"sync"
+)
 
 // A latch holds the first error it is given. Make one with newLatch.
 type latch struct {
@@ -11,10 +14,13 @@ type latch struct {
 
 func newLatch() *latch { return &latch{done: make(chan struct{})} }
 
-// set keeps err if it is the first.
+// set keeps err if it is the first. Unless that is ErrClosed, it is ErrFailed from then on.
 func (l *latch) set(err error) {
 	l.once.Do(func() {
 		l.err = err
+		if !errors.Is(err, ErrClosed) {
+			l.err = failure{err}
+		}
 		close(l.done)
 	})
 }
@@ -28,6 +34,13 @@ func (l *latch) get() error {
 		return nil
 	}
 }
+
+// A failure is why a store ended that was not told to.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
+func (f failure) Is(target error) bool { return target == ErrFailed }
 
 // A signal wakes all who wait for a change. The zero value is ready. Take the channel first, then look at what may
 // have changed, then wait: so no change is missed.

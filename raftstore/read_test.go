@@ -207,6 +207,19 @@ func TestStatesOfThePastAreKept(t *testing.T) {
 	}
 }
 
+func TestStatesOfThePastOutliveARestart(t *testing.T) {
+	dir := t.TempDir()
+	s := startSingle(t, dir, nil)
+	first := mustAdd(t, s.Store, "a", 1)
+	mustAdd(t, s.Store, "b", 40)
+	s.stop(t)
+	again := startSingle(t, dir, nil)
+	defer again.stop(t)
+	if state, ok := again.StateAt(first); !ok || state.CountNodes() != 1 {
+		t.Errorf("after a restart, state at revision %d: found %t, with %d nodes, want 1", first, ok, state.CountNodes())
+	}
+}
+
 func TestHistoryForgetsTheOldest(t *testing.T) {
 	var h history
 	at := func(rev fleet.Revision) fleet.State { return fleet.State{}.Advance(rev) }

@@ -94,7 +94,7 @@ func (s *Store) recover(snapshots *snapshotStore) error {
 	for _, meta := range list {
 		index = max(index, meta.Index)
 	}
-	if state, err = replay(s.journal, state, index, last, s.config.Format); err != nil {
+	if state, err = replay(s.journal, state, index, last, s.config.Format, func([]fleet.State) {}); err != nil {
 		return err
 	}
 	if state, err = alone(state, max(index, last), s.config.ID); err != nil {

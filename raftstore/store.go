@@ -22,6 +22,9 @@ var (
 	// ErrClosed means that the store was closed.
 	ErrClosed = errors.New("the store is closed")
 
+	// ErrFailed means that the store broke, as by its disk. The error says how; other controllers go on.
+	ErrFailed = errors.New("the store has failed")
+
 	// ErrHasState means that a directory holds the state of a cluster already.
 	ErrHasState = errors.New("it holds the state of a cluster already")
 
@@ -239,7 +242,8 @@ func (s *Store) openFiles() (*snapshotStore, error) {
 	if err := checkFormat(state, c.Format); err != nil {
 		return nil, err
 	}
-	if state, err = replay(s.journal, state, newest.Index, commit, c.Format); err != nil {
+	s.machine.history.begin(state)
+	if state, err = replay(s.journal, state, newest.Index, commit, c.Format, s.machine.history.add); err != nil {
 		return nil, err
 	}
 	s.machine.voters.Store(newest.ConfigurationIndex)
@@ -248,9 +252,10 @@ func (s *Store) openFiles() (*snapshotStore, error) {
 	return snapshots, nil
 }
 
-// replay applies the entries of j after index, up to commit. Raft could do as much (RestoreCommittedLogs), but then
-// passes over the voters that those entries name (v1.8.0, NewRaft), and hangs if they are very many.
-func replay(j *journal, state fleet.State, index, commit uint64, format int) (fleet.State, error) {
+// replay applies the entries of j after index, up to commit, and hands over each state that this makes. Raft could do
+// as much (RestoreCommittedLogs), but then passes over the voters that those entries name (v1.8.0, NewRaft), and hangs if
+// they are very many.
+func replay(j *journal, state fleet.State, index, commit uint64, format int, made func([]fleet.State)) (fleet.State, error) {
 	for i := index + 1; i <= commit; i++ {
 		var l raft.Log
 		if _, err := j.read(i, &l); errors.Is(err, raft.ErrLogNotFound) {
@@ -265,6 +270,7 @@ func replay(j *journal, state fleet.State, index, commit uint64, format int) (fl
 		if state, _, err = applyLog(state, &l, format); err != nil {
 			return state, err
 		}
+		made([]fleet.State{state})
 	}
 	return state, nil
 }

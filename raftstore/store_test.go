@@ -312,6 +312,9 @@ func TestFailedWriteEndsTheStore(t *testing.T) {
 	if rev, err := s.Propose(testContext(t), addNode("n9")); !errors.Is(err, ErrUncertain) || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("Propose on a full disk = %d, %v; want %v and the reason", rev, err, ErrUncertain)
 	}
+	if _, err := s.Propose(testContext(t), addNode("n10")); !errors.Is(err, ErrFailed) {
+		t.Errorf("Propose to a store that has failed: %v, want %v", err, ErrFailed)
+	}
 	err := awaitRun(t, s)
 	if err == nil || !strings.Contains(err.Error(), "raft.db: no space left on device; free space") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("Run on a full disk: %v; want one line with the file, the reason and the cure", err)

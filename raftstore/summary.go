@@ -79,7 +79,7 @@ func inspect(dir string) (sum Summary, err error) {
 	if err != nil {
 		return sum, err
 	}
-	if sum.State, err = replay(j, state, newest.Index, commit, fleet.Format); err != nil {
+	if sum.State, err = replay(j, state, newest.Index, commit, fleet.Format, func([]fleet.State) {}); err != nil {
 		return sum, err
 	}
 	sum.Revision = sum.State.Revision()

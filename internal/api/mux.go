@@ -226,8 +226,9 @@ func (w *stamped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // fail answers with an error. Strangers are not told what is wrong with the controller itself: that is logged.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, on route, err error) {
-	if r.Context().Err() != nil {
-		return // the client went away, or the server ends: nobody reads the answer
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil && !errors.Is(err, ErrUncertain) {
+		// Either the client went away and reads nothing, or this server ends, and an answer of no words is a success.
+		err = fmt.Errorf("%w: this controller ends", ErrUnavailable)
 	}
 	c := codeOf(err)
 	text := err.Error()

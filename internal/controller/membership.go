@@ -261,19 +261,25 @@ func (m *membership) Transfer(ctx context.Context, to string) error {
 	return fmt.Errorf("%w: no controller leads", api.ErrUnavailable)
 }
 
-// apiError says a store's error in the API's words.
+// apiError says a store's error in the API's words. What is not known comes first: it is more than that another leads.
 func apiError(err error) error {
 	switch {
 	case err == nil, fleet.IsRefusal(err):
 		return err
-	case errors.Is(err, raftstore.ErrNotLeader):
-		return fmt.Errorf("%w: %w", api.ErrNotLeader, err)
 	case errors.Is(err, raftstore.ErrUncertain):
-		return fmt.Errorf("%w: %w", api.ErrUncertain, err)
-	case errors.Is(err, raftstore.ErrClosed):
-		return fmt.Errorf("%w: %w", api.ErrUnavailable, err)
+		return translated{api.ErrUncertain, err}
+	case errors.Is(err, raftstore.ErrNotLeader):
+		return translated{api.ErrNotLeader, err}
+	case errors.Is(err, raftstore.ErrClosed), errors.Is(err, raftstore.ErrFailed):
+		return translated{api.ErrUnavailable, err}
 	case errors.Is(err, raftstore.ErrCannotLead):
 		return fmt.Errorf("%w request: %w", fleet.ErrInvalid, err)
 	}
 	return err
 }
+
+// A translated error has the text of one package's and is another's as well.
+type translated struct{ is, err error }
+
+func (t translated) Error() string   { return t.err.Error() }
+func (t translated) Unwrap() []error { return []error{t.is, t.err} }

@@ -271,9 +271,9 @@ func (p *raftPeer) Propose(ctx context.Context, address string, entry []byte) (f
 	switch {
 	case err == nil, fleet.IsRefusal(err):
 	case errors.Is(err, api.ErrNotLeader):
-		err = fmt.Errorf("%w: %w", raftstore.ErrNotLeader, err)
+		err = translated{raftstore.ErrNotLeader, err}
 	default: // it may have arrived
-		err = fmt.Errorf("%w: %w", raftstore.ErrUncertain, err)
+		err = translated{raftstore.ErrUncertain, err}
 	}
 	return rev, err
 }
@@ -282,7 +282,7 @@ func (p *raftPeer) Propose(ctx context.Context, address string, entry []byte) (f
 func (p *raftPeer) ReadIndex(ctx context.Context, address string, c raftstore.Consistency) (fleet.Revision, error) {
 	rev, err := p.client(address).ReadIndex(ctx, api.Consistency(c))
 	if errors.Is(err, api.ErrNotLeader) {
-		err = fmt.Errorf("%w: %w", raftstore.ErrNotLeader, err)
+		err = translated{raftstore.ErrNotLeader, err}
 	}
 	return rev, err
 }
