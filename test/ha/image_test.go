@@ -154,19 +154,6 @@ func (g *growth) imports(t *testing.T) {
 	}
 }
 
-// damage changes a byte of an image on one controller's disk; it is found a minute after the controller starts.
-func (g *growth) damage(t *testing.T) {
-	_, others := leaderOf(t, g.first, g.second, g.third)
-	g.damaged = others[0]
-	v, err := g.damaged.Image(t.Context(), "debian")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.damaged.Kill()
-	flip(t, g.damaged.BlobPath(v.Root))
-	g.damaged.serve(t)
-}
-
 // flip changes one byte in the middle of a file.
 func flip(t *testing.T, path string) {
 	t.Helper()
@@ -186,8 +173,8 @@ func flip(t *testing.T, path string) {
 }
 
 func (g *growth) emptied(t *testing.T) {
-	_, others := leaderOf(t, g.first, g.second, g.third)
-	h := others[slices.IndexFunc(others, func(h *head) bool { return h != g.damaged })]
+	leader, others := leaderOf(t, g.first, g.second, g.third)
+	h := others[0]
 	blobs := h.blobsOf(t, "debian")
 	h.Kill()
 	if err := os.RemoveAll(filepath.Join(h.Dir, "blobs")); err != nil {
@@ -195,7 +182,7 @@ func (g *growth) emptied(t *testing.T) {
 	}
 	emptied := time.Now()
 	h.start(t)
-	g.damaged.holding(t, h, blobs, emptied)
+	leader.holding(t, h, blobs, emptied)
 }
 
 func (g *growth) fresh(t *testing.T) {
@@ -212,18 +199,28 @@ func (g *growth) fresh(t *testing.T) {
 	})
 }
 
-func (g *growth) mended(t *testing.T) {
-	blobs := g.first.blobsOf(t, "debian")
+// mends changes a byte of an image on one controller's disk. Nobody asks for it; a minute after it starts the controller
+// reads what it holds.
+func (g *growth) mends(t *testing.T) {
+	leader, others := leaderOf(t, g.first, g.second, g.third)
+	h := others[0]
+	v, err := leader.Image(t.Context(), "debian")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Kill()
+	flip(t, h.BlobPath(v.Root))
+	h.serve(t)
 	eventually(t, "the damaged blob to be whole", func() (bool, string) {
-		err := g.damaged.lacks(blobs)
+		err := h.lacks(v.Blobs())
 		return err == nil, fmt.Sprint(err)
 	})
-	g.first.holding(t, g.damaged, blobs, time.Now())
-	if found, err := g.damaged.LogSays("a blob is damaged"); err != nil || !found {
-		t.Errorf("the log of %s does not say that a blob was damaged (%v)", g.damaged.Host.ID, err)
+	if found, err := h.LogSays("a blob is damaged"); err != nil || !found {
+		t.Errorf("the log of %s does not say that a blob was damaged (%v)", h.Host.ID, err)
 	}
+	leader.holding(t, h, v.Blobs(), time.Now())
 	eventually(t, "no problem to be left", func() (bool, string) {
-		out := g.damaged.samara(t, "status")
+		out := h.samara(t, "status")
 		return !strings.Contains(out, "problem:"), out
 	})
 }

@@ -23,7 +23,6 @@ type growth struct {
 	spent                         string // the token that the second joined with
 	wantNodes                     []string
 	image                         *head // that imported the image
-	damaged                       *head // of which a blob was damaged on the disk
 }
 
 func TestAClusterGrowsAndServes(t *testing.T) {
@@ -41,12 +40,11 @@ func TestAClusterGrowsAndServes(t *testing.T) {
 		{"three controllers vote", g.three},
 		{"changes go to any controller, and are read at any", g.reads},
 		{"an image is held by all", g.imports},
-		{"a blob is damaged on a disk", g.damage},
 		{"blobs that were lost are fetched", g.emptied},
 		{"without a quorum the last state is told and changes are refused", g.noQuorum},
 		{"a watch goes on when its controller is killed", g.watch},
 		{"a fresh controller has the blobs before it counts", g.fresh},
-		{"the damage is mended", g.mended},
+		{"a damaged blob is found and mended", g.mends},
 	})
 }
 

@@ -42,7 +42,8 @@ func (g *growth) reads(t *testing.T) {
 
 // noQuorum kills two of three, asks the one that is left, and brings the others back.
 func (g *growth) noQuorum(t *testing.T) {
-	left := g.damaged
+	_, followers := leaderOf(t, g.first, g.second, g.third)
+	left := followers[0]
 	var others []*head
 	for _, h := range []*head{g.first, g.second, g.third} {
 		if h != left {
