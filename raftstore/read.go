@@ -44,6 +44,9 @@ func (s *Store) Read(ctx context.Context, c Consistency) (fleet.State, error) {
 	rev, err := s.askLeader(ctx, func(ctx context.Context, l lead) (fleet.Revision, error) {
 		return s.indexFrom(ctx, l, c)
 	}, func(error) bool { return s.end.get() == nil })
+	if ended := s.end.get(); err != nil && ended != nil {
+		return fleet.State{}, ended // the question was broken off by that
+	}
 	if err != nil {
 		return fleet.State{}, err
 	}

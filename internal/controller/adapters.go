@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/api"
@@ -23,7 +24,10 @@ func (s store) Propose(ctx context.Context, e fleet.Entry) (fleet.Revision, erro
 // Read returns a state as new as c promises.
 func (s store) Read(ctx context.Context, c api.Consistency) (fleet.State, error) {
 	state, err := s.Store.Read(ctx, raftstore.Consistency(c))
-	return state, apiError(err)
+	if err = apiError(err); err != nil && !errors.Is(err, api.ErrNotLeader) && ctx.Err() == nil {
+		err = translated{api.ErrUnavailable, err} // another controller may do better
+	}
+	return state, err
 }
 
 // observer is an observe.Journal as api.Observer.
