@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
@@ -36,7 +37,11 @@ const initTimeout = time.Minute
 // interrupted is begun anew by the next. The error wraps fleet.ErrExists if o.Dir holds a controller already.
 func Init(ctx context.Context, o InitOptions) error {
 	sealKey := identity.NewSealKey()
-	cluster, authority, err := newCluster(o, sealKey, time.Now())
+	key, err := newKeyPair()
+	if err != nil {
+		return err
+	}
+	cluster, authority, err := newCluster(o, sealKey, key, time.Now())
 	if err != nil {
 		return err
 	}
@@ -60,7 +65,7 @@ func Init(ctx context.Context, o InitOptions) error {
 		return err
 	}
 	me := self{ID: o.ID, Cluster: o.Cluster, ClusterID: cluster.ID, Address: o.Address, Ports: o.Ports}
-	if err := d.issueKeys(authority, cluster.CA, sealKey, me); err != nil {
+	if err := d.issueKeys(authority, cluster.CA, sealKey, key, me); err != nil {
 		return err
 	}
 	if err := d.firstEntry(ctx, o, first); err != nil {
@@ -70,7 +75,7 @@ func Init(ctx context.Context, o InitOptions) error {
 }
 
 // newCluster makes a cluster with fresh secrets, and its authority.
-func newCluster(o InitOptions, sealKey []byte, now time.Time) (fleet.Cluster, *identity.Authority, error) {
+func newCluster(o InitOptions, sealKey []byte, own keyPair, now time.Time) (fleet.Cluster, *identity.Authority, error) {
 	if err := fleet.CheckName("cluster", o.Cluster); err != nil {
 		return fleet.Cluster{}, nil, err
 	}
@@ -86,16 +91,16 @@ func newCluster(o InitOptions, sealKey []byte, now time.Time) (fleet.Cluster, *i
 	if err != nil {
 		return fleet.Cluster{}, nil, err
 	}
-	key := func() fleet.Secret {
+	secret := func() fleet.Secret {
 		b := make([]byte, 32)
 		_, _ = rand.Read(b) // never fails since Go 1.24
 		return b
 	}
 	return fleet.Cluster{
 		Name: o.Cluster, ID: identity.NewBootID() + identity.NewBootID(), Format: fleet.Format,
-		CA: ca, CAKey: sealed, MeshKey: key(), TokenKey: key(), IDKey: key(),
+		CA: ca, CAKey: sealed, MeshKey: secret(), TokenKey: secret(), IDKey: secret(),
 		AuthorizedKeys: o.AuthorizedKeys,
-		Controllers:    []fleet.Controller{{ID: o.ID, Address: o.Address, Ports: o.Ports}},
+		Controllers:    []fleet.Controller{{ID: o.ID, Address: o.Address, Ports: o.Ports, Key: own.digest}},
 	}, authority, nil
 }
 
@@ -113,26 +118,46 @@ func (d dir) clearHalfDone() error {
 	return nil
 }
 
+// A keyPair is a fresh private key. The others know a controller by it.
+type keyPair struct {
+	public crypto.PublicKey
+	pem    []byte
+	digest fleet.Digest // of the public key, as the state has it
+}
+
+func newKeyPair() (keyPair, error) {
+	key, keyPEM, err := identity.NewKey()
+	if err != nil {
+		return keyPair{}, err
+	}
+	csr, err := identity.NewRequest(key)
+	if err != nil {
+		return keyPair{}, err
+	}
+	digest, err := identity.KeyDigest(csr)
+	return keyPair{key.Public(), keyPEM, digest}, err
+}
+
 // issueKeys writes the controller's own certificate, one for the person who administers the cluster, and the seal key.
-func (d dir) issueKeys(authority *identity.Authority, ca, sealKey []byte, me self) error {
-	issue := func(folder, name string, subject identity.Subject, addresses []netip.Addr, life time.Duration) error {
-		key, keyPEM, err := identity.NewKey()
-		if err != nil {
-			return err
-		}
-		cert, err := authority.Issue(subject, key.Public(), addresses, time.Now(), life)
+func (d dir) issueKeys(authority *identity.Authority, ca, sealKey []byte, own keyPair, me self) error {
+	admin, err := newKeyPair()
+	if err != nil {
+		return err
+	}
+	issue := func(folder, name string, key keyPair, subject identity.Subject, addresses []netip.Addr, life time.Duration) error {
+		cert, err := authority.Issue(subject, key.public, addresses, time.Now(), life)
 		if err != nil {
 			return err
 		}
 		return errors.Join(
 			d.write(folder+"/ca.crt", ca, 0o644),
 			d.write(folder+"/"+name+".crt", cert, 0o644),
-			d.write(folder+"/"+name+".key", keyPEM, 0o600))
+			d.write(folder+"/"+name+".key", key.pem, 0o600))
 	}
 	return errors.Join(
 		d.write("keys/seal.key", sealKey, 0o600),
-		issue("keys", "controller", me.subject(), []netip.Addr{me.Address}, identity.ControllerLife),
-		issue("admin", "admin", identity.Subject{Role: identity.RoleAdmin, Name: "admin"}, nil, identity.AdminLife))
+		issue("keys", "controller", own, me.subject(), []netip.Addr{me.Address}, identity.ControllerLife),
+		issue("admin", "admin", admin, identity.Subject{Role: identity.RoleAdmin, Name: "admin"}, nil, identity.AdminLife))
 }
 
 // firstEntry makes the log and commits its first entry, then closes the log again.

@@ -83,7 +83,11 @@ func Restore(ctx context.Context, o RestoreOptions) (RestorePlan, error) {
 	if err != nil {
 		return RestorePlan{}, fmt.Errorf("%s: %w", o.File, err)
 	}
-	state, err := b.alone(o)
+	own, err := newKeyPair()
+	if err != nil {
+		return RestorePlan{}, err
+	}
+	state, err := b.alone(o, own)
 	if err != nil {
 		return RestorePlan{}, err
 	}
@@ -125,7 +129,7 @@ func Restore(ctx context.Context, o RestoreOptions) (RestorePlan, error) {
 		return plan, err
 	}
 	me := self{ID: o.ID, Cluster: cluster.Name, ClusterID: cluster.ID, Address: o.Address, Ports: o.Ports}
-	if err := d.issueKeys(authority, cluster.CA, b.seal, me); err != nil {
+	if err := d.issueKeys(authority, cluster.CA, b.seal, own, me); err != nil {
 		return plan, err
 	}
 	if err := raftstore.Seed(d.path("raft"), state, o.ID, controlAddress(o.Address, o.Ports)); err != nil {
@@ -232,9 +236,9 @@ func checkSums(r io.Reader, want string) error {
 }
 
 // alone returns the state of a cluster whose only controller is the one to be made.
-func (b readBackup) alone(o RestoreOptions) (fleet.State, error) {
+func (b readBackup) alone(o RestoreOptions, own keyPair) (fleet.State, error) {
 	state, err := b.state.Apply(fleet.Entry{
-		Command: &fleet.ReplaceControllers{Controllers: []fleet.Controller{{ID: o.ID, Address: o.Address, Ports: o.Ports}}},
+		Command: &fleet.ReplaceControllers{Controllers: []fleet.Controller{{ID: o.ID, Address: o.Address, Ports: o.Ports, Key: own.digest}}},
 		At:      time.Now().UTC(), Who: "samara restore", Why: "restored from the backup of " + b.head.Made.Format(time.RFC3339),
 	}, b.state.Revision()+1)
 	if err != nil {
