@@ -27,7 +27,7 @@ type raftLogger struct {
 var _ hclog.Logger = raftLogger{}
 
 func newRaftLogger(out *slog.Logger) hclog.Logger {
-	return raftLogger{out: out, name: "raft", heard: &complaints{last: map[string]time.Time{}}}
+	return raftLogger{out: out, name: "raft", heard: newComplaints()}
 }
 
 const (
@@ -35,11 +35,13 @@ const (
 	maxComplaints = 256 // that are remembered
 )
 
-// complaints are what Raft has said lately.
+// complaints are what was said of other controllers lately.
 type complaints struct {
 	mu   sync.Mutex
 	last map[string]time.Time
 }
+
+func newComplaints() *complaints { return &complaints{last: map[string]time.Time{}} }
 
 // again reports whether msg was said of the same controller less than a minute ago.
 func (c *complaints) again(msg string, args []any, now time.Time) bool {

@@ -28,6 +28,7 @@ type Stream struct {
 	dialTLS   *tls.Config
 	authorize func(tls.ConnectionState) error
 	logger    *slog.Logger
+	refused   *complaints
 
 	ctx    context.Context // ends with Close, and with it the dials under way
 	cancel context.CancelFunc
@@ -47,7 +48,7 @@ func NewStream(listener net.Listener, advertise net.Addr, dialTLS *tls.Config, a
 	dialTLS.NextProtos = []string{ALPN}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Stream{
-		listener: listener, advertise: advertise, dialTLS: dialTLS, authorize: authorize, logger: slog.New(slog.DiscardHandler),
+		listener: listener, advertise: advertise, dialTLS: dialTLS, authorize: authorize, logger: slog.New(slog.DiscardHandler), refused: newComplaints(),
 		ctx: ctx, cancel: cancel, conns: map[*streamConn]struct{}{},
 	}
 }
@@ -65,7 +66,10 @@ func (s *Stream) Accept() (net.Conn, error) {
 				return conn, nil
 			}
 		}
-		s.logger.Warn("refused a raft connection", "from", c.RemoteAddr().String(), "err", err)
+		from, _, _ := net.SplitHostPort(c.RemoteAddr().String())
+		if !s.refused.again("refused", []any{"peer", from}, time.Now()) { // who was removed calls several times a second
+			s.logger.Warn("refused a raft connection", "from", c.RemoteAddr().String(), "err", err)
+		}
 		_ = c.Close() // refused; nothing was said on it
 	}
 }
