@@ -24,8 +24,9 @@ func newWatch(g *global) *cobra.Command {
 		Short: "Print changes as they are made",
 		Long: `Print changes as they are made: the revision, and what it added, set or deleted, a line for each kind
 of difference. What changes within a moment is told at once, as what it comes to. With --after, what
-has changed since that revision comes first; controllers remember the last few thousand. When a controller is lost, the watch goes on from where it was, with any that
-answers. With -o json each line is one of JSON.`,
+has changed since that revision comes first; controllers remember the last few thousand. When a
+controller is lost, the watch goes on from where it was, with any that answers. With -o json each line
+is one of JSON.`,
 		Example: `  samara watch
   samara watch --after 1200 -o json`,
 		Args: cobra.NoArgs,
