@@ -20,8 +20,12 @@ type News struct {
 // maxNews bounds the boots in one News.
 const maxNews = 2000
 
-// sameBoot is how far apart two controllers may have seen phases of one boot that had no id yet.
-const sameBoot = 10 * time.Minute
+// How two controllers may have seen parts of one boot: they began within sameBoot of each other, and no phase came before
+// an earlier one by more than clockGap, which is what their clocks may differ.
+const (
+	sameBoot = 10 * time.Minute
+	clockGap = 2 * time.Second
+)
 
 // Since returns what this controller observed after the change numbered after; 0 asks for everything. If there is
 // nothing it waits for it until ctx ends, and then returns nothing.
@@ -129,21 +133,21 @@ func (j *Journal) sameAs(told fleet.Boot) *boot {
 	return nil
 }
 
-// goesOn reports whether two pictures of boots, at most one of them with an id, are of one boot: the one with the id
-// must not have begun before the other.
+// goesOn reports whether two pictures of boots, at most one of them with an id, are of one boot: whether the phases of both
+// together come one after the other.
 func goesOn(a, b fleet.Boot) bool {
-	if len(a.Phases) == 0 || len(b.Phases) == 0 {
+	if len(a.Phases) == 0 || len(b.Phases) == 0 || began(a).Sub(began(b)).Abs() >= sameBoot {
 		return false
 	}
-	if a.ID != "" {
-		a, b = b, a
+	for _, x := range a.Phases {
+		for _, y := range b.Phases {
+			gap := y.At.Sub(x.At)
+			if order := y.Phase.Order() - x.Phase.Order(); order > 0 && gap < -clockGap || order < 0 && gap > clockGap {
+				return false
+			}
+		}
 	}
-	first, script := a.Phases[0].At, b.Phases[0].At
-	if at := slices.IndexFunc(b.Phases, func(e fleet.PhaseEvent) bool { return e.Phase == fleet.PhaseScript }); at >= 0 {
-		script = b.Phases[at].At
-	}
-	gap := script.Sub(first)
-	return gap.Abs() < sameBoot && (b.ID == "" || gap > -time.Second)
+	return true
 }
 
 // insert adds a boot that this controller saw nothing of, in its place by when it began. It returns nil if it is older

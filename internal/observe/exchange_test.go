@@ -65,6 +65,22 @@ func TestControllersTellOneStory(t *testing.T) {
 			time.Sleep(time.Second)
 			report(p.b, "x", 9, fleet.PhaseAgent, fleet.PhaseManifest)
 		}, []fleet.Phase{fleet.PhaseDHCP, fleet.PhaseScript, fleet.PhaseAgent, fleet.PhaseManifest}, "x", 1},
+		"the one with the script dies": {func(p *pair) {
+			p.b.Phase(mac1, "", fleet.PhaseKernel, "")
+			time.Sleep(time.Second)
+			p.b.Phase(mac1, "", fleet.PhaseInitramfs, "")
+			time.Sleep(9 * time.Second)
+			report(p.b, "x", 1, fleet.PhaseAgent)
+			time.Sleep(time.Second)
+			report(p.a, "x", 2, fleet.PhaseAgent, fleet.PhaseManifest)
+		}, []fleet.Phase{fleet.PhaseKernel, fleet.PhaseInitramfs, fleet.PhaseAgent, fleet.PhaseManifest}, "x", 1},
+		"a slow kernel from another": {func(p *pair) {
+			p.a.Phase(mac1, "", fleet.PhaseDHCP, "")
+			p.a.Phase(mac1, "x", fleet.PhaseScript, "")
+			time.Sleep(time.Minute)
+			p.b.Phase(mac1, "", fleet.PhaseKernel, "")
+			time.Sleep(time.Second)
+		}, []fleet.Phase{fleet.PhaseDHCP, fleet.PhaseScript, fleet.PhaseKernel}, "x", 1},
 		"two boots, one at each": {func(p *pair) {
 			p.a.Phase(mac1, "", fleet.PhaseDHCP, "")
 			p.a.Phase(mac1, "x", fleet.PhaseScript, "")

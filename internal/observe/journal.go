@@ -150,6 +150,15 @@ func (j *Journal) Report(node string, mac fleet.MAC, r fleet.Report) {
 			b = have
 		}
 	}
+	told := fleet.Boot{ID: r.BootID, Node: node, MAC: mac}
+	for _, p := range r.Phases {
+		if p.Phase.Order() >= fleet.PhaseAgent.Order() && p.Age >= 0 {
+			told.Phases = append(told.Phases, fleet.PhaseEvent{Phase: p.Phase, At: now.Add(-p.Age), Detail: bounded(p.Detail)})
+		}
+	}
+	if last := j.last(node); b == nil && last != nil && last.ID == "" && last.MAC == mac && goesOn(last.Boot, told) {
+		b, last.ID = last, r.BootID // its script came from another controller, which may not live to tell
+	}
 	if b == nil {
 		b = j.add(node, fleet.Boot{ID: r.BootID, Node: node, MAC: mac})
 	}
@@ -157,10 +166,8 @@ func (j *Journal) Report(node string, mac fleet.MAC, r fleet.Report) {
 	b.Seen = now
 	b.Failure = bounded(r.Failure)
 	b.Swarm = r.Swarm
-	for _, p := range r.Phases {
-		if p.Phase.Order() >= fleet.PhaseAgent.Order() && p.Age >= 0 {
-			record(b, fleet.PhaseEvent{Phase: p.Phase, At: now.Add(-p.Age), Detail: bounded(p.Detail)})
-		}
+	for _, e := range told.Phases {
+		record(b, e)
 	}
 }
 

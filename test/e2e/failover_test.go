@@ -93,7 +93,8 @@ func (s *scene) bootThroughKills(t *testing.T, number int, early, late point) {
 	defer cancel()
 
 	s.killAt(ctx, t, leader, early, vms[0])
-	loaded := func(b fleet.Boot) bool { return lab.Reached(b, fleet.PhaseInitramfs) }
+	// Of what was loaded, only the one that sent it may have known; the agent itself tells that it runs.
+	loaded := func(b fleet.Boot) bool { return lab.Reached(b, fleet.PhaseAgent) }
 	if _, err := s.controller.WaitBoot(ctx, first.Name, loaded); err != nil {
 		t.Fatalf("without %s: %v; the last lines of its console:\n%s", leader.Host.ID, err, vms[0].Console.Tail(30))
 	}
