@@ -93,8 +93,10 @@ func (s *scene) bootThroughKills(t *testing.T, number int, early, late point) {
 	defer cancel()
 
 	s.killAt(ctx, t, leader, early, vms[0])
-	// Of what was loaded, only the one that sent it may have known; the agent itself tells that it runs.
-	loaded := func(b fleet.Boot) bool { return lab.Reached(b, fleet.PhaseAgent) }
+	// That it was loaded may be known only to the one that was killed; then the agent tells that it runs.
+	loaded := func(b fleet.Boot) bool {
+		return lab.Reached(b, fleet.PhaseInitramfs) || lab.Reached(b, fleet.PhaseAgent)
+	}
 	if _, err := s.controller.WaitBoot(ctx, first.Name, loaded); err != nil {
 		t.Fatalf("without %s: %v; the last lines of its console:\n%s", leader.Host.ID, err, vms[0].Console.Tail(30))
 	}
