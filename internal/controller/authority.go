@@ -70,23 +70,16 @@ func (k *keyring) authority(c fleet.Cluster) (*identity.Authority, error) {
 // sealOnce seals the CA's key in the state of a cluster that the first release made: it had one controller, and once that
 // leads and is upgraded, it does so. Until ctx ends it watches for that moment.
 func (d dir) sealOnce(ctx context.Context, store *raftstore.Store, me string) error {
-	for seen := fleet.Revision(0); ; {
-		state, err := store.Wait(ctx, seen)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-		seen = state.Revision()
+	return eachState(ctx, store.Wait, func(state fleet.State) error {
 		cluster, _ := state.Cluster()
 		if identity.IsSealed(cluster.CAKey) || state.Format() < 2 || len(cluster.Controllers) != 1 || store.Status().Leader != me {
-			continue
+			return nil
 		}
 		if err := d.seal(ctx, cluster, store, me); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("seal the authority's key: %w", err)
 		}
-	}
+		return nil
+	})
 }
 
 // seal makes the seal key if there is none, and seals the CA's key with it.

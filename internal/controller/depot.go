@@ -105,15 +105,7 @@ func (d *depot) wrote(blobs ...fleet.Blob) {
 // eachImageChange calls do with the state, at once and whenever its images or controllers have changed, until ctx ends.
 func eachImageChange(ctx context.Context, log ledger, do func(fleet.State)) error {
 	var last map[string]fleet.Revision
-	for seen := fleet.Revision(0); ; {
-		state, err := log.Wait(ctx, seen)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-		seen = state.Revision()
+	return eachState(ctx, log.Wait, func(state fleet.State) error {
 		now := map[string]fleet.Revision{}
 		if cluster, ok := state.Cluster(); ok {
 			now[""] = cluster.Revision // no image has that name
@@ -125,7 +117,8 @@ func eachImageChange(ctx context.Context, log ledger, do func(fleet.State)) erro
 			do(state)
 		}
 		last = now
-	}
+		return nil
+	})
 }
 
 // A namedBlob is a blob that image versions of the state name.

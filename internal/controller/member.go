@@ -133,19 +133,7 @@ func (k *core) listed(state fleet.State) error {
 
 // untilRemoved returns the reason when this controller is removed from its cluster, or nil when ctx ends.
 func (k *core) untilRemoved(ctx context.Context) error {
-	for seen := fleet.Revision(0); ; {
-		state, err := k.store.Wait(ctx, seen)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-		seen = state.Revision()
-		if err := k.listed(state); err != nil {
-			return err
-		}
-	}
+	return eachState(ctx, k.store.Wait, k.listed)
 }
 
 // untilDisowned returns the reason when this controller has been removed without being told by the log: that may come

@@ -42,7 +42,8 @@ func (m *membership) List() []api.ControllerView {
 		members[member.ID] = member
 	}
 	seen := map[string]sighting{}
-	newest := m.hello().Revision
+	own := m.hello()
+	newest := own.Revision
 	for _, s := range m.neighbours.all() {
 		seen[s.controller.ID] = s
 		if s.alive {
@@ -53,7 +54,7 @@ func (m *membership) List() []api.ControllerView {
 	for _, c := range cluster.Controllers {
 		s := seen[c.ID]
 		if c.ID == m.self.ID {
-			s = sighting{controller: c, alive: true, heard: m.now(), hello: m.hello()}
+			s = sighting{controller: c, alive: true, heard: m.now(), hello: own}
 		}
 		member, inRaft := members[c.ID]
 		views = append(views, m.view(s, c, member, inRaft, newest))

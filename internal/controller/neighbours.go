@@ -60,15 +60,7 @@ func (n *neighbours) run(ctx context.Context, wait func(context.Context, fleet.R
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer n.follow(nil, nil)
-	for seen := fleet.Revision(0); ; {
-		state, err := wait(ctx, seen)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-		seen = state.Revision()
+	return eachState(ctx, wait, func(state fleet.State) error {
 		cluster, _ := state.Cluster()
 		n.follow(cluster.Controllers, func(b *fellow) {
 			watch, end := context.WithCancel(ctx)
@@ -76,7 +68,8 @@ func (n *neighbours) run(ctx context.Context, wait func(context.Context, fleet.R
 			watching.Go(func() { n.greet(watch, b) })
 			watching.Go(func() { n.ask(watch, b) })
 		})
-	}
+		return nil
+	})
 }
 
 // follow makes the neighbours those of list, this controller left out. New ones are given to begin.

@@ -244,15 +244,7 @@ func (k *core) joinGossip(ctx context.Context, gossip *mesh.Mesh) error {
 	defer joining.Wait()
 	stop := func() {}
 	defer func() { stop() }()
-	for seen := fleet.Revision(0); ; {
-		state, err := k.store.Wait(ctx, seen)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-		seen = state.Revision()
+	return eachState(ctx, k.store.Wait, func(state fleet.State) error {
 		cluster, _ := state.Cluster()
 		var seeds []netip.AddrPort
 		for _, c := range cluster.Controllers {
@@ -261,7 +253,7 @@ func (k *core) joinGossip(ctx context.Context, gossip *mesh.Mesh) error {
 			}
 		}
 		if slices.Equal(seeds, last) {
-			continue
+			return nil
 		}
 		last = seeds
 		stop()
@@ -272,7 +264,8 @@ func (k *core) joinGossip(ctx context.Context, gossip *mesh.Mesh) error {
 				k.Logger.Warn("cannot join the gossip of the other controllers", "err", err)
 			}
 		})
-	}
+		return nil
+	})
 }
 
 // maxOriginPeers bounds the origin's connections for each image: every node of a cold cluster may call at once.
