@@ -116,10 +116,10 @@ func (h *health) disk() api.DiskUsage {
 func (h *health) hello() api.Hello {
 	state := h.store.State()
 	cluster, _ := state.Cluster()
-	have, missing, corrupt := h.depot.repair.counts()
+	blobs := h.depot.repair.counts()
 	return api.Hello{
 		ID: h.self.ID, Cluster: cluster.ID, Version: h.version, Format: fleet.Format, Raft: stats(h.store),
 		Revision: state.Revision(), Leader: h.store.Status().Leader, Disk: h.disk(),
-		Blobs: have, BlobsMissing: missing, BlobsCorrupt: corrupt, Time: h.now().UTC(),
+		Blobs: blobs.have, BlobsMissing: blobs.missing, BlobsCorrupt: blobs.corrupt, Time: h.now().UTC(),
 	}
 }

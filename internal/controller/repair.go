@@ -50,8 +50,12 @@ type repair struct {
 	census   census
 }
 
-// A census says how many of the blobs that the state names a controller holds, lacks, and holds damaged.
-type census struct{ have, missing, corrupt int }
+// A census says how many of the blobs that the state names a controller holds, lacks, and holds damaged. The zero
+// revision says that nobody has counted yet.
+type census struct {
+	have, missing, corrupt int
+	revision               fleet.Revision // of the state whose blobs were counted
+}
 
 // A trouble is a blob that is not as it should be.
 type trouble struct {
@@ -118,24 +122,33 @@ func (r *repair) healed(blobs ...fleet.Blob) {
 	r.survey()
 }
 
-// counts returns how many of the blobs that the state names this controller holds, lacks, and holds damaged, as of the
-// last look.
-func (r *repair) counts() (have, missing, corrupt int) {
+// counts returns how many of the blobs that the state names this controller holds, lacks, and holds damaged. They are of
+// the last look, if that was at this state: who has just started, or just heard of an image, must not be taken for one
+// that lacks nothing.
+func (r *repair) counts() census {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.census.have, r.census.missing, r.census.corrupt
+	c := r.census
+	r.mu.Unlock()
+	if c.revision != r.log.State().Revision() {
+		r.survey()
+		r.mu.Lock()
+		c = r.census
+		r.mu.Unlock()
+	}
+	return c
 }
 
 // survey compares what is there with what the state names, without reading it, and takes note of what is missing.
 func (r *repair) survey() []namedBlob {
-	all := named(r.log.State())
+	state := r.log.State()
+	all := named(state)
 	found := make(map[fleet.Digest]error, len(all))
 	for _, b := range all {
 		found[b.Digest] = r.stat(b.Blob)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.census = census{}
+	r.census = census{revision: state.Revision()}
 	for _, b := range all {
 		err, t := found[b.Digest], r.troubles[b.Digest]
 		switch {

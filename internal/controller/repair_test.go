@@ -13,8 +13,22 @@ import (
 
 func (h *head) is(have, missing, corrupt int) func() bool {
 	return func() bool {
-		gotHave, gotMissing, gotCorrupt := h.repair.counts()
-		return gotHave == have && gotMissing == missing && gotCorrupt == corrupt && len(h.repair.problems()) == missing+corrupt
+		got := h.repair.counts()
+		return got.have == have && got.missing == missing && got.corrupt == corrupt && len(h.repair.problems()) == missing+corrupt
+	}
+}
+
+func TestWhoHasNotLookedYetDoesNotClaimToLackNothing(t *testing.T) {
+	s := newScene(t, 2, 2, nil)
+	a, b := s.heads[0], s.heads[1] // none of them runs
+	for version := 1; version <= 2; version++ {
+		s.add(t, a.version(t, byte(version), 1<<20))
+		for h, want := range map[*head]census{a: {have: 4 * version}, b: {missing: 4 * version}} {
+			want.revision = s.State().Revision()
+			if got := h.repair.counts(); got != want {
+				t.Errorf("%s with %d versions: %+v, want %+v", h.ID, version, got, want)
+			}
+		}
 	}
 }
 
