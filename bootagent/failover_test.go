@@ -146,7 +146,7 @@ func failures() map[string]func(*head) {
 }
 
 func TestAgentGoesOnWhenAControllerFails(t *testing.T) {
-	paths := []string{fleet.AgentEnrollPath, fleet.AgentSwarmPath, fleet.AgentReportPath, fleet.AgentRenewPath}
+	paths := []string{fleet.AgentEnrollPath, fleet.AgentReportPath, fleet.AgentRenewPath}
 	echo := func(path string, _ []byte) any { return map[string]string{"path": path} }
 	for name, fail := range failures() {
 		for _, path := range paths {

@@ -88,13 +88,12 @@ func (r *reporter) send(ctx context.Context) (time.Duration, error) {
 		swarm = swarmReport(r.blob, d.Progress())
 	}
 	report := r.timeline.report(r.bootID, swarm)
-	if d == nil || swarm.Complete {
-		var none struct{}
-		return jitter(reportEvery), r.session.call(ctx, fleet.AgentReportPath, report, &none)
-	}
 	var answer fleet.SwarmAnswer
-	if err := r.session.call(ctx, fleet.AgentSwarmPath, report, &answer); err != nil {
+	if err := r.session.call(ctx, fleet.AgentReportPath, report, &answer); err != nil {
 		return 0, err
+	}
+	if d == nil || swarm.Complete {
+		return jitter(reportEvery), nil
 	}
 	d.AddPeers(answer.Peers)
 	d.AddPeers(answer.Origin)

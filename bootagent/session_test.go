@@ -113,7 +113,7 @@ func TestSessionFindsTheControllerThatAnswers(t *testing.T) {
 	good := l.controller(l.issue(identity.RoleController, time.Now()), answerWith(fleet.SwarmAnswer{Interval: 7}))
 	s := l.session(nobody(t), overloaded, good)
 	var got fleet.SwarmAnswer
-	if err := s.call(t.Context(), fleet.AgentSwarmPath, fleet.Report{}, &got); err != nil || got.Interval != 7 {
+	if err := s.call(t.Context(), fleet.AgentReportPath, fleet.Report{}, &got); err != nil || got.Interval != 7 {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	if s.controllers[0] != good {

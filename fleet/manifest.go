@@ -6,14 +6,18 @@ import (
 	"time"
 )
 
-// The routes of a controller's control port that agents use, all POST with JSON in and out over TLS. Enroll is open
+// The routes of a controller's control port that agents use, POST with JSON in and out over TLS. Enroll is open
 // to whoever holds a boot token; the others need the client certificate that Enroll returns.
 const (
 	AgentEnrollPath = "/v1/agent/enroll"
 	AgentRenewPath  = "/v1/agent/renew"
 	AgentReportPath = "/v1/agent/report"
-	AgentSwarmPath  = "/v1/agent/swarm"
 )
+
+// AgentBlobPath is where an agent reads ranges of its image from a controller when the swarm gives it nothing: GET with
+// a Range, the digest in hexadecimal appended. A controller that serves as many nodes as it may says 503 with
+// Retry-After.
+const AgentBlobPath = "/v1/agent/blob/"
 
 // MaxAgentRequest bounds the body of an agent's request, and MaxAgentAnswer that of a controller's answer, in bytes.
 const (
@@ -66,6 +70,8 @@ type Manifest struct {
 	Torrent        []byte       `json:"torrent"` // the bencoded info dictionary; Root is its only file
 	Controllers    []Controller `json:"controllers"`
 	Ports          Ports        `json:"ports"` // the node's own: Swarm and Gossip
+	Roster         Roster       `json:"roster,omitzero"`
+	Seeding        Seeding      `json:"seeding,omitzero"`
 	MeshKey        Secret       `json:"mesh_key"`
 	Time           time.Time    `json:"time"` // the controller's clock when it answered
 }
@@ -117,22 +123,53 @@ type PhaseReport struct {
 	Detail string        `json:"detail,omitempty"`
 }
 
-// A SwarmReport counts what a node holds and moved of its image, in bytes of payload.
+// A SwarmReport says what a node holds and moved of its image, in bytes of payload, and how its peers behave.
 type SwarmReport struct {
-	Blob       Digest `json:"blob,omitzero"`
-	Have       int64  `json:"have"` // verified
-	Complete   bool   `json:"complete"`
-	FromOrigin int64  `json:"from_origin"` // received from controllers
-	FromPeers  int64  `json:"from_peers"`  // received from other nodes
-	Uploaded   int64  `json:"uploaded"`
+	Blob        Digest      `json:"blob,omitzero"`
+	Have        int64       `json:"have"` // verified
+	Complete    bool        `json:"complete"`
+	FromOrigin  int64       `json:"from_origin"`            // received from controllers as peers
+	FromPeers   int64       `json:"from_peers"`             // received from other nodes
+	FromControl int64       `json:"from_control,omitempty"` // received from controllers by AgentBlobPath
+	Uploaded    int64       `json:"uploaded"`
+	Peers       int         `json:"peers,omitempty"`  // connected now
+	Paused      string      `json:"paused,omitempty"` // why the node sends nothing now; "" while it does
+	Roster      string      `json:"roster,omitempty"` // Roster.ID of the one it goes by
+	Complaints  []Complaint `json:"complaints,omitempty"`
 }
+
+// A Complaint is what a node has against a peer. Complaints name suspects: controllers stop naming a peer that several
+// complain about, and show it to people; nothing else follows from one.
+type Complaint struct {
+	Peer  netip.Addr    `json:"peer"`
+	Fault PeerFault     `json:"fault"`
+	Count int           `json:"count"`  // times since the node began to fetch
+	Age   time.Duration `json:"age_ns"` // of the latest
+}
+
+// MaxComplaints bounds the complaints in one report; the latest of each peer and fault stand in it.
+const MaxComplaints = 32
+
+// A PeerFault is a kind of misbehaviour of a peer.
+type PeerFault string
+
+// The faults of peers.
+const (
+	FaultCorrupt  PeerFault = "corrupt"  // sent bytes that do not match the piece's sum
+	FaultStalled  PeerFault = "stalled"  // offered a piece, was asked for it, and sent nothing
+	FaultProtocol PeerFault = "protocol" // sent what the protocol forbids
+	FaultFlood    PeerFault = "flood"    // called more often than a peer has reason to
+	FaultStranger PeerFault = "stranger" // is no member of the cluster
+)
 
 // MaxReportText bounds a detail or failure in a report, in bytes.
 const MaxReportText = 1024
 
-// A SwarmAnswer tells an agent whom to fetch its image from; the request is a Report.
+// A SwarmAnswer is what a controller tells an agent that reports.
 type SwarmAnswer struct {
-	Peers    []netip.AddrPort `json:"peers"`       // nodes that hold or fetch the image
-	Origin   []netip.AddrPort `json:"origin"`      // controllers that may be asked, empty if peers suffice
-	Interval time.Duration    `json:"interval_ns"` // until the next request
+	Peers    []netip.AddrPort `json:"peers,omitempty"`  // nodes to fetch from; none for a node that is complete
+	Origin   []netip.AddrPort `json:"origin,omitempty"` // controllers that may be asked, empty if peers suffice
+	Interval time.Duration    `json:"interval_ns"`      // until the next report
+	Roster   *Roster          `json:"roster,omitempty"` // nil: the one that the agent reported is right
+	Seeding  Seeding          `json:"seeding,omitzero"`
 }

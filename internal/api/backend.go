@@ -110,10 +110,8 @@ type Agents interface {
 	Enroll(ctx context.Context, remote netip.AddrPort, r fleet.EnrollRequest) (fleet.EnrollAnswer, error)
 	// Renew issues a fresh certificate to a node that still has a valid one.
 	Renew(ctx context.Context, node string, r fleet.RenewRequest) (fleet.RenewAnswer, error)
-	// Report takes note of a boot.
-	Report(ctx context.Context, node string, remote netip.AddrPort, r fleet.Report) error
-	// Swarm takes note of a boot and says whom to fetch the image from.
-	Swarm(ctx context.Context, node string, remote netip.AddrPort, r fleet.Report) (fleet.SwarmAnswer, error)
+	// Report takes note of a boot and says whom to fetch the image from.
+	Report(ctx context.Context, node string, remote netip.AddrPort, r fleet.Report) (fleet.SwarmAnswer, error)
 }
 
 // Health knows how the controller is. Its method is called from any goroutine.

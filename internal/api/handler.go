@@ -142,12 +142,8 @@ func (s *Server) renew(ctx context.Context, r *request, body fleet.RenewRequest)
 	return s.Agents.Renew(ctx, r.name, body)
 }
 
-func (s *Server) report(ctx context.Context, r *request, body fleet.Report) (none, error) {
-	return none{}, s.Agents.Report(ctx, r.name, r.remote(), body)
-}
-
-func (s *Server) swarm(ctx context.Context, r *request, body fleet.Report) (fleet.SwarmAnswer, error) {
-	return s.Agents.Swarm(ctx, r.name, r.remote(), body)
+func (s *Server) report(ctx context.Context, r *request, body fleet.Report) (fleet.SwarmAnswer, error) {
+	return s.Agents.Report(ctx, r.name, r.remote(), body)
 }
 
 // remote returns where r came from; the zero AddrPort if that is not an address.

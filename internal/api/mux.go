@@ -128,7 +128,6 @@ func (s *Server) routes() []route {
 		on(agentEnroll, s.enroll),
 		on(agentRenew, s.renew),
 		on(agentReport, s.report),
-		on(agentSwarm, s.swarm),
 	}
 }
 

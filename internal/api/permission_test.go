@@ -60,7 +60,6 @@ var whoMay = map[string]string{
 	"POST " + fleet.AgentEnrollPath:       "anyone",
 	"POST " + fleet.AgentRenewPath:        "nodes",
 	"POST " + fleet.AgentReportPath:       "nodes",
-	"POST " + fleet.AgentSwarmPath:        "nodes",
 	"DELETE /v1/cluster":                  "admins", // not in the table: refused like a route for admins
 	"GET /v1/images/debian/no-such":       "admins",
 	"POST " + "/v1/agent/no-such-thing":   "admins",
@@ -191,9 +190,6 @@ func TestANodeSpeaksForItselfAlone(t *testing.T) {
 	if _, err := call(t.Context(), node, agentReport, fleet.Report{BootID: "b"}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := call(t.Context(), node, agentSwarm, fleet.Report{BootID: "b"}, nil); err != nil {
-		t.Fatal(err)
-	}
 	if _, err := call(t.Context(), node, agentRenew, fleet.RenewRequest{}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +200,7 @@ func TestANodeSpeaksForItselfAlone(t *testing.T) {
 	if _, err := call(t.Context(), stranger, agentEnroll, fleet.EnrollRequest{Token: "bad"}, nil); !errors.Is(err, identity.ErrToken) {
 		t.Errorf("enroll with a bad token: %v, want ErrToken", err)
 	}
-	if got, want := strings.Join(rig.told, ", "), "report n1, swarm n1, renew n1, enroll 127.0.0.1"; got != want {
+	if got, want := strings.Join(rig.told, ", "), "report n1, renew n1, enroll 127.0.0.1"; got != want {
 		t.Errorf("agents said %q, want %q", got, want)
 	}
 	propose(t, rig.memory, fleet.DeleteNodes{Names: []string{"n1"}})

@@ -166,14 +166,9 @@ func (m *memory) Renew(_ context.Context, node string, _ fleet.RenewRequest) (fl
 	return fleet.RenewAnswer{}, nil
 }
 
-func (m *memory) Report(_ context.Context, node string, _ netip.AddrPort, _ fleet.Report) error {
+func (m *memory) Report(_ context.Context, node string, _ netip.AddrPort, _ fleet.Report) (fleet.SwarmAnswer, error) {
 	m.tell("report", node)
-	return nil
-}
-
-func (m *memory) Swarm(_ context.Context, node string, _ netip.AddrPort, _ fleet.Report) (fleet.SwarmAnswer, error) {
-	m.tell("swarm", node)
-	return fleet.SwarmAnswer{Interval: time.Second}, nil
+	return fleet.SwarmAnswer{}, nil
 }
 
 func (m *memory) Status(context.Context) Status {

@@ -145,12 +145,12 @@ func (a *agents) Renew(_ context.Context, node string, r fleet.RenewRequest) (fl
 	return fleet.RenewAnswer{Certificate: cert, Controllers: cluster.Controllers}, err
 }
 
-// Report takes note of a boot.
-func (a *agents) Report(_ context.Context, node string, remote netip.AddrPort, r fleet.Report) error {
+// Report takes note of a boot and says whom to fetch the image from.
+func (a *agents) Report(_ context.Context, node string, remote netip.AddrPort, r fleet.Report) (fleet.SwarmAnswer, error) {
 	state := a.state()
 	n, ok := state.Node(node)
 	if !ok {
-		return fmt.Errorf("node %s: %w", node, fleet.ErrNotFound)
+		return fleet.SwarmAnswer{}, fmt.Errorf("node %s: %w", node, fleet.ErrNotFound)
 	}
 	cluster, _ := state.Cluster()
 	from := remote.Addr().Unmap()
@@ -161,13 +161,5 @@ func (a *agents) Report(_ context.Context, node string, remote netip.AddrPort, r
 	}
 	a.journal.Report(node, mac, r)
 	a.peers.report(node, netip.AddrPortFrom(from, cluster.NodePorts().Swarm), r, a.now())
-	return nil
-}
-
-// Swarm takes note of a boot and says whom to fetch the image from.
-func (a *agents) Swarm(ctx context.Context, node string, remote netip.AddrPort, r fleet.Report) (fleet.SwarmAnswer, error) {
-	if err := a.Report(ctx, node, remote, r); err != nil {
-		return fleet.SwarmAnswer{}, err
-	}
 	return a.peers.answer(node, r, a.origins(), a.now()), nil
 }
