@@ -39,6 +39,11 @@ func (r *Reader) Blob() fleet.Blob { return r.sums.blob }
 // Size returns the blob's length in bytes.
 func (r *Reader) Size() int64 { return r.sums.blob.Size }
 
+// File returns the blob's file, for a sendfile of bytes that ReadAt has returned before: those were compared with their
+// SHA-256, what the file holds elsewhere was not. It is closed by Close, and its offset and content are not the caller's
+// to change.
+func (r *Reader) File() *os.File { return r.file }
+
 // Close closes the blob's file.
 func (r *Reader) Close() error { return r.file.Close() }
 
