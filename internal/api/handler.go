@@ -46,11 +46,13 @@ func (s *Server) cluster(_ context.Context, r *request, _ none) (ClusterView, er
 
 // viewNodes returns all nodes with what was seen of them. The result is never nil.
 func (s *Server) viewNodes(state fleet.State) []NodeView {
-	latest, now := s.Observer.Latest(), s.Now()
+	latest, faults, now := s.Observer.Latest(), s.faults(), s.Now()
 	views := make([]NodeView, 0, state.CountNodes())
 	for n := range state.Nodes() {
 		b, seen := latest[n.Name]
-		views = append(views, viewNode(n, b, seen, now))
+		v := viewNode(n, b, seen, now)
+		v.Faults = faults[n.Name]
+		views = append(views, v)
 	}
 	return views
 }
@@ -65,7 +67,9 @@ func (s *Server) node(_ context.Context, r *request, _ none) (NodeView, error) {
 		return NodeView{}, err
 	}
 	b, seen := s.Observer.Latest()[n.Name]
-	return viewNode(n, b, seen, s.Now()), nil
+	v := viewNode(n, b, seen, s.Now())
+	v.Faults = s.faults()[n.Name]
+	return v, nil
 }
 
 func (s *Server) boots(_ context.Context, r *request, _ none) ([]fleet.Boot, error) {

@@ -104,6 +104,7 @@ func (s *Server) routes() []route {
 		on(listImages, s.listImages),
 		on(getImage, s.image),
 		on(getTorrent, s.torrent),
+		on(getSwarm, s.swarm),
 		handle(importImage, s.importImage),
 		on(deleteImage, s.deleteImage),
 		on(listNetworks, s.listNetworks),

@@ -35,6 +35,7 @@ var whoMay = map[string]string{
 	"GET /v1/images":                      "admins",
 	"GET /v1/images/{image}":              "admins",
 	"GET /v1/images/{image}/torrent":      "admins",
+	"GET /v1/images/{image}/swarm":        "admins",
 	"POST /v1/images/{image}/import":      "admins",
 	"DELETE /v1/images/{image}":           "admins",
 	"GET /v1/networks":                    "admins",

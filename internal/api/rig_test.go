@@ -41,6 +41,8 @@ type memory struct {
 	imports func(context.Context, ImportRequest, func(Progress)) (fleet.ImageVersion, error)
 	pulls   func(context.Context, PullRequest, func(Progress)) error
 	backup  func(io.Writer) error
+	swarm   SwarmView // but its Image
+	faults  []Suspect
 }
 
 func (m *memory) State() fleet.State {
@@ -131,6 +133,14 @@ func (m *memory) Import(ctx context.Context, r ImportRequest, progress func(Prog
 func (m *memory) Torrent(_ context.Context, ref fleet.ImageRef) ([]byte, error) {
 	return []byte("d4:infod4:name" + fmt.Sprint(len(ref.Name)) + ":" + ref.Name + "ee"), nil
 }
+
+func (m *memory) Swarm(_ context.Context, ref fleet.ImageRef) (SwarmView, error) {
+	v := m.swarm
+	v.Image = ref
+	return v, nil
+}
+
+func (m *memory) Suspects() []Suspect { return m.faults }
 
 func (m *memory) Unknown() []fleet.UnknownMachine { return nil }
 
@@ -313,7 +323,7 @@ func newRig(t testing.TB, edit ...func(*Config)) *rig {
 		fleet.AddImageVersion{Image: "debian", Version: fleet.ImageVersion{Root: blob(1), Torrent: blob(2), Kernel: blob(3), Initramfs: blob(4), Arch: "amd64"}, Holders: []string{"head"}},
 		fleet.AddNodes{Nodes: []fleet.Node{{Name: "n1", Interfaces: []fleet.Interface{{Name: "default", MAC: fleet.MAC{2, 0, 0, 0, 0, 1}, IP: netip.MustParseAddr("10.1.0.11")}}}}},
 	)
-	c := Config{Store: m, Images: m, Observer: m, Agents: m, Health: m, Controllers: m, Peers: peers{m}, Backups: m, Logger: slog.New(slog.DiscardHandler), User: uint32(os.Getuid())}
+	c := Config{Store: m, Images: m, Observer: m, Agents: m, Health: m, Controllers: m, Peers: peers{m}, Backups: m, Swarms: m, Logger: slog.New(slog.DiscardHandler), User: uint32(os.Getuid())}
 	for _, e := range edit {
 		e(&c)
 	}

@@ -21,6 +21,7 @@ type Config struct {
 	Controllers Controllers // nil answers its routes with ErrUnavailable
 	Peers       Peers       // nil answers its routes with ErrUnavailable
 	Backups     Backups     // nil answers its route with ErrUnavailable
+	Swarms      Swarms      // nil answers its route with ErrUnavailable
 	Logger      *slog.Logger
 	User        uint32           // the user id that the Unix socket obeys; the zero value is root
 	Now         func() time.Time // nil is time.Now

@@ -38,6 +38,7 @@ type NodeView struct {
 	State   string    `json:"state"`             // unseen, failing, silent, or a fleet.Phase
 	Since   time.Time `json:"since,omitzero"`    // when it got into that state, by this controller's clock
 	Failure string    `json:"failure,omitempty"` // why it is failing
+	Faults  []Suspect `json:"faults,omitempty"`  // what other nodes and controllers complain about in it as a peer
 }
 
 // viewNode joins a node with its newest boot, if seen.
