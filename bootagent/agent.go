@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,9 +21,10 @@ import (
 // beside them uses what is guarded or set before it starts.
 type agent struct {
 	log      *slog.Logger
-	link     *link
+	place    place
 	timeline *timeline
 	line     cmdline
+	link     *link // to PID 1
 	bound    bound // the boot interface
 
 	key      crypto.Signer
@@ -34,8 +35,13 @@ type agent struct {
 
 	image image
 
-	enrolled func()         // ends the reporter's wait for a manifest
-	parts    sync.WaitGroup // goroutines that Run waits for
+	enrolled chan struct{}  // closed when there is a manifest, which the reporter waits for
+	once     sync.Once      // closes enrolled
+	parts    sync.WaitGroup // goroutines that close waits for
+}
+
+func newAgent(log *slog.Logger, p place) *agent {
+	return &agent{log: log, place: p, timeline: newTimeline(), enrolled: make(chan struct{})}
 }
 
 // An image is the node's copy of its root image.
@@ -59,12 +65,11 @@ func Run(ctx context.Context, log *slog.Logger, reason string) error {
 		log.Warn("name this process", "err", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	a := &agent{log: log, link: link, timeline: newTimeline()}
+	a := newAgent(log, place{dir: workDir, machine: true})
+	a.link = link
 	defer a.close()
 	defer cancel()
-	enrolled := make(chan struct{})
-	a.enrolled = sync.OnceFunc(func() { close(enrolled) })
-	a.parts.Go(func() { a.report(ctx, enrolled) })
+	a.startReporter(ctx)
 	detail := ""
 	if reason != "" {
 		detail = "the agent before this one " + reason
@@ -78,21 +83,28 @@ func Run(ctx context.Context, log *slog.Logger, reason string) error {
 	if err := r.run(ctx, a.steps(err)); err != nil {
 		return err
 	}
-	return a.reside(ctx)
+	return a.reside(ctx, true)
 }
 
 // steps are a boot. malformed is what was wrong with the command line, if anything.
 func (a *agent) steps(malformed error) []step {
-	return []step{
+	return slices.Concat([]step{
 		{"read the command line", "", 0, func(context.Context) (string, error) { return a.checkLine(malformed) }},
 		{"load modules", "", 2 * time.Minute, a.loadModules},
 		{"get an address", fleet.PhaseNetwork, time.Minute, a.bringUp},
-		{"enroll", fleet.PhaseManifest, 30 * time.Second, a.enroll},
-		{"fetch the image", fleet.PhaseVerified, 0, a.fetch},
+	}, a.fetching(), []step{
 		{"mount the image", "", time.Minute, a.mount},
 		{"fill in the image", fleet.PhaseMounted, time.Minute, a.fillIn},
 		{"switch to the image", fleet.PhaseSwitched, time.Minute, a.switchRoot},
 		{"wait for the image's init", fleet.PhaseReady, 0, a.waitReady},
+	})
+}
+
+// fetching are the steps from a boot token to a proven image.
+func (a *agent) fetching() []step {
+	return []step{
+		{"enroll", fleet.PhaseManifest, 30 * time.Second, a.enroll},
+		{"fetch the image", fleet.PhaseVerified, 0, a.fetch},
 	}
 }
 
@@ -129,16 +141,13 @@ func (a *agent) bringUp(ctx context.Context) (string, error) {
 		return "", err
 	}
 	a.bound = b
+	a.place.address = b.address.Prefix.Addr()
 	return b.String(), nil
 }
 
 // layout is where the root file system is put together.
 func (a *agent) layout() rootLayout {
-	return rootLayout{image: a.imagePath(), lower: lowerDir, rw: rwDir, root: newRoot}
-}
-
-func (a *agent) imagePath() string {
-	return filepath.Join(workDir, a.manifest.Root.Digest.String()+".squashfs")
+	return rootLayout{image: a.place.image(a.manifest.Root.Digest), lower: lowerDir, rw: rwDir, root: newRoot}
 }
 
 func (a *agent) mount(context.Context) (string, error) {
@@ -175,7 +184,7 @@ func (a *agent) switchRoot(ctx context.Context) (string, error) {
 	if err := enter(root); err != nil {
 		return "", err
 	}
-	if err := os.Remove(statePath); err != nil {
+	if err := os.Remove(a.place.enrollment()); err != nil {
 		a.log.Warn("forget the enrollment", "err", err)
 	}
 	return strings.Join(inits[:1], ""), nil
@@ -186,6 +195,9 @@ func (a *agent) close() {
 	a.parts.Wait()
 	if a.image.client != nil {
 		a.image.client.Close()
+	}
+	if a.image.file != nil {
+		_ = a.image.file.Close() // proven, or of no use
 	}
 	if a.session != nil {
 		a.session.close()

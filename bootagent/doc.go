@@ -10,10 +10,9 @@ const ChildName = "@samara-agent"
 // Where things are in the initramfs. /run moves into the new root, so what is below it keeps its name.
 const (
 	newRoot   = "/sysroot"
-	workDir   = "/run/samara"         // tmpfs that holds the image
-	lowerDir  = workDir + "/lower"    // the image, mounted
-	rwDir     = workDir + "/rw"       // tmpfs for what the node writes
-	statePath = workDir + "/enrolled" // key, certificate and manifest, until the switch
-	moduleDir = "/lib/samara"         // what package initramfs wrote
-	shellPath = "/bin/busybox"        // the rescue shell, if there is one
+	workDir   = "/run/samara"      // tmpfs that holds the image and, until the switch, the enrollment
+	lowerDir  = workDir + "/lower" // the image, mounted
+	rwDir     = workDir + "/rw"    // tmpfs for what the node writes
+	moduleDir = "/lib/samara"      // what package initramfs wrote
+	shellPath = "/bin/busybox"     // the rescue shell, if there is one
 )

@@ -23,9 +23,6 @@ import (
 // maxRefusals is how often a boot token may be refused before the machine is booted again for another.
 const maxRefusals = 3
 
-// stateSize bounds the tmpfs at workDir before the size of the image is known.
-const stateSize = "16m"
-
 // An enrollment is what outlives an agent that dies before the switch: a boot token is spent by the first key that it
 // came with, so the next agent must come with the same.
 type enrollment struct {
@@ -36,14 +33,10 @@ type enrollment struct {
 
 // enroll trades the boot token for the node's certificate and manifest.
 func (a *agent) enroll(ctx context.Context) (string, error) {
-	if mounted, err := isMounted(workDir); err != nil {
+	if err := a.place.prepare(); err != nil {
 		return "", err
-	} else if !mounted { // else an earlier agent's, which may hold most of an image
-		if err := mountTmpfs(workDir, stateSize); err != nil {
-			return "", err
-		}
 	}
-	e, err := loadEnrollment(statePath, a.line.Token)
+	e, err := loadEnrollment(a.place.enrollment(), a.line.Token)
 	if err != nil {
 		return "", err
 	}
@@ -63,7 +56,7 @@ func (a *agent) enroll(ctx context.Context) (string, error) {
 	if err := a.accept(key, e.Answer); err != nil {
 		return "", err
 	}
-	if err := saveEnrollment(statePath, e); err != nil {
+	if err := saveEnrollment(a.place.enrollment(), e); err != nil {
 		return "", err
 	}
 	m := a.manifest
@@ -88,7 +81,7 @@ func (a *agent) accept(key crypto.Signer, answer fleet.EnrollAnswer) error {
 	if err := checkManifest(m); err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}
-	if clockIsAbsurd(time.Now(), m.Time) {
+	if a.place.machine && clockIsAbsurd(time.Now(), m.Time) {
 		a.log.Warn(fmt.Sprintf("the clock says %s; setting it to the controller's %s",
 			time.Now().UTC().Format(time.RFC3339), m.Time.UTC().Format(time.RFC3339)))
 		if err := setClock(m.Time); err != nil {
@@ -102,10 +95,10 @@ func (a *agent) accept(key crypto.Signer, answer fleet.EnrollAnswer) error {
 	a.key, a.manifest, a.renewal = key, m, renewal
 	a.session.use(certificate)
 	a.session.learn(m.Controllers)
-	if b := a.bound.address.Prefix; b.IsValid() && b.Addr() != m.Address.Addr() {
-		a.log.Warn(fmt.Sprintf("DHCP gave %s, but the plan for this node says %s; using the former", b.Addr(), m.Address.Addr()))
+	if own := a.place.address; own.IsValid() && own != m.Address.Addr() {
+		a.log.Warn(fmt.Sprintf("this machine's address is %s, but the plan for this node says %s; using the former", own, m.Address.Addr()))
 	}
-	a.enrolled()
+	a.once.Do(func() { close(a.enrolled) })
 	return nil
 }
 

@@ -68,7 +68,8 @@ func TestAcceptTakesOverTheAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &agent{log: quietLog(), session: l.session(), enrolled: func() {}}
+	a := newAgent(quietLog(), place{})
+	a.session = l.session()
 	if err := a.accept(key, fleet.EnrollAnswer{Certificate: chain, Manifest: manifestFor(t, "x")}); err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,23 +53,14 @@ func (a *agent) fetch(ctx context.Context) (string, error) {
 	return "SHA-256 " + a.manifest.Root.Digest.Short() + " of " + bytesText(p.Total), nil
 }
 
-// openImage makes room in RAM for the image, and opens the port for the swarm.
+// openImage makes room for the image, and opens the port for the swarm.
 func (a *agent) openImage() error {
-	size := a.manifest.Root.Size
-	if err := checkMemory(size); err != nil {
-		return err
-	}
-	for _, dir := range []string{newRoot, rwDir, lowerDir} { // an earlier agent's
-		if err := unmountAll(dir); err != nil {
-			return err
-		}
-	}
-	if err := mountTmpfs(workDir, strconv.FormatInt(size+slack, 10)); err != nil {
+	if err := a.place.makeRoom(a.manifest.Root.Size); err != nil {
 		return err
 	}
 	if a.image.client == nil {
 		c, err := seeder.Open(seeder.Config{
-			Listen:  netip.AddrPortFrom(a.bound.address.Prefix.Addr(), a.manifest.Ports.Swarm),
+			Listen:  netip.AddrPortFrom(a.place.address, a.manifest.Ports.Swarm),
 			Origins: addressesOf(a.manifest.Controllers),
 			Logger:  a.log,
 		})
@@ -83,9 +72,9 @@ func (a *agent) openImage() error {
 	if a.image.file != nil {
 		return a.image.file.Truncate(0)
 	}
-	f, err := os.OpenFile(a.imagePath(), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := a.place.create(a.manifest.Root.Digest)
 	if err != nil {
-		return fmt.Errorf("make room for the image: %w", err)
+		return err
 	}
 	a.image.file = f
 	return nil

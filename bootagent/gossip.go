@@ -12,7 +12,7 @@ import (
 
 // gossip takes part in the mesh until ctx ends. What the node says of itself no longer changes: it holds its image.
 func (a *agent) gossip(ctx context.Context) error {
-	m, err := mesh.Open(meshConfig(a.manifest, a.bound.address.Prefix.Addr()))
+	m, err := mesh.Open(meshConfig(a.manifest, a.place.address))
 	if err != nil {
 		return err
 	}

@@ -36,15 +36,17 @@ type reporter struct {
 	download func() *seeder.Download // nil if none has begun
 }
 
-// report runs the reporter as soon as the node knows which boot it is.
-func (a *agent) report(ctx context.Context, enrolled <-chan struct{}) {
-	select {
-	case <-ctx.Done():
-		return
-	case <-enrolled:
-	}
-	r := &reporter{a.log, a.session, a.timeline, a.manifest.BootID, a.manifest.Root.Digest, a.image.current}
-	r.run(ctx)
+// startReporter reports until ctx ends, as soon as the node knows which boot it is.
+func (a *agent) startReporter(ctx context.Context) {
+	a.parts.Go(func() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.enrolled:
+		}
+		r := &reporter{a.log, a.session, a.timeline, a.manifest.BootID, a.manifest.Root.Digest, a.image.current}
+		r.run(ctx)
+	})
 }
 
 // run reports until ctx ends: at once when something has changed, and from time to time.

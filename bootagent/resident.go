@@ -13,10 +13,12 @@ import (
 // partRetry is how soon a part of the resident agent that failed is run again. The others go on.
 var partRetry = backoff{Base: 5 * time.Second, Cap: 2 * time.Minute}
 
-// reside seeds, gossips and reports until the agent is told to end.
-func (a *agent) reside(ctx context.Context) error {
-	if err := stepAside(); err != nil {
-		a.log.Warn("using more than was meant", "err", err)
+// reside seeds, gossips and reports until the agent is told to end, on the leavings of the machine if aside says so.
+func (a *agent) reside(ctx context.Context, aside bool) error {
+	if aside {
+		if err := stepAside(); err != nil {
+			a.log.Warn("using more than was meant", "err", err)
+		}
 	}
 	a.parts.Go(func() { a.keep(ctx, "certificate", a.renew) })
 	a.parts.Go(func() { a.keep(ctx, "gossip", a.gossip) })

@@ -33,7 +33,7 @@ type runner struct {
 	log      *slog.Logger
 	timeline *timeline
 	rescue   func(ctx context.Context) // a shell for the person at the console; nil unless the command line allows it
-	reboot   func() error
+	reboot   func() error              // nil: a hopeless step ends the run instead
 }
 
 // rescueEvery is how many failures of one step in a row open a shell: the first may be a cable still being negotiated.
@@ -66,6 +66,8 @@ func (r runner) repeat(ctx context.Context, s step) error {
 			r.log.Error(s.name+": failed; opening a shell; it goes on when you leave it", "err", err)
 			r.rescue(ctx)
 			continue
+		case r.reboot == nil && errors.As(err, &never):
+			return err
 		case r.rescue == nil && errors.As(err, &never):
 			return r.giveUp(ctx, s, err)
 		}
