@@ -31,11 +31,12 @@ const (
 // The shape of the graph. Six to ten peers were measured to suffice for swarms of 48, and ten for thousands; far ones keep
 // the racks' swarms one swarm. Two neighbours on each ring are peers.
 const (
-	nearRings  = 3 // within a rack
-	farRings   = 2 // over all racks
-	spareRings = 2 // over all racks, for those who find too few peers on the others, and for who starves
-	farReach   = 2 // places along a far ring within which a member of another rack is looked for
-	enough     = 8 // peers with which the spare rings are left alone
+	nearRings  = 3  // within a rack
+	farRings   = 2  // over all racks
+	spareRings = 2  // over all racks, for those who find too few peers on the others, and for who starves
+	farReach   = 2  // places along a far ring within which a member of another rack is looked for
+	enough     = 8  // peers with which the spare rings are left alone
+	meshed     = 12 // members up to which everybody is told of everybody
 )
 
 // Bounds of what hand-outs of one Table say, whoever asks.
@@ -182,18 +183,12 @@ func (t *Table) For(q Question) Answer {
 		return Answer{}
 	}
 	p := t.asker(q)
-	for i := range t.near {
-		p.beside(&t.near[i])
+	if all := t.far[0].order; len(all) <= meshed {
+		p.everybody(all)
+	} else {
+		p.neighbours(q.Starving)
+		p.complete()
 	}
-	for i := range t.far {
-		p.beyond(&t.far[i])
-	}
-	for i := range t.spare {
-		if q.Starving || len(p.peers) < enough {
-			p.beside(&t.spare[i])
-		}
-	}
-	p.complete()
 	a := Answer{Origin: q.Starving || len(p.peers) == 0 || t.feeds(p)}
 	if len(p.peers) == 0 {
 		p.beside(&t.outcasts)

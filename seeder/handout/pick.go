@@ -30,6 +30,28 @@ func (p *pick) add(member int32) {
 	}
 }
 
+// everybody picks all that are on a ring.
+func (p *pick) everybody(ring []place) {
+	for _, m := range ring {
+		p.add(m.member)
+	}
+}
+
+// neighbours picks from the rings.
+func (p *pick) neighbours(starving bool) {
+	for i := range p.near {
+		p.beside(&p.near[i])
+	}
+	for i := range p.far {
+		p.beyond(&p.far[i])
+	}
+	for i := range p.spare {
+		if starving || len(p.peers) < enough {
+			p.beside(&p.spare[i])
+		}
+	}
+}
+
 // beside picks the two neighbours on a ring.
 func (p *pick) beside(r *ring) {
 	if s := r.spot(p.hash, p.rack, p.self); len(s.circle) > 0 {
