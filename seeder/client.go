@@ -52,6 +52,11 @@ type Config struct {
 	UploadLimit int64
 	// MaxPeers bounds the connections for each torrent; 0 means 24. A seed that serves all nodes at once needs more.
 	MaxPeers int
+	// Allow says who may take part: nobody else is called, and calls of others are hung up on. It is called from several
+	// goroutines, for every call; nil means anybody.
+	Allow func(netip.Addr) bool
+	// DialOnly opens no port: the client calls peers, and serves them on those connections, but nobody can call it.
+	DialOnly bool
 	// Logger receives what an operator should know; nil means nothing is logged.
 	Logger *slog.Logger
 }
@@ -59,7 +64,9 @@ type Config struct {
 // A Client is one process's place in all swarms it takes part in. Its methods may be called from any goroutine.
 type Client struct {
 	logger   *slog.Logger
-	listener *listener
+	listener *listener // nil if the client only calls
+	allow    func(netip.Addr) bool
+	faults   faults
 	client   *torrent.Client
 	upload   *rate.Limiter
 	closed   chan struct{}
@@ -70,6 +77,7 @@ type Client struct {
 
 	mu       sync.Mutex // never held while the library is called, which calls back under its own lock
 	torrents map[Hash]*entry
+	paused   bool
 }
 
 // An entry is one torrent of a Client. One of seed and download is set.
@@ -87,36 +95,50 @@ func Open(c Config) (*Client, error) {
 	if !c.Listen.Addr().Is4() {
 		return nil, fmt.Errorf("swarm address %s: only IPv4 is supported: choose an IPv4 address, or 0.0.0.0 for all", c.Listen)
 	}
-	l, err := listen(c.Listen, c.Logger)
-	if err != nil {
-		return nil, err
-	}
 	if c.MaxPeers <= 0 {
 		c.MaxPeers = defaultMaxPeers
+	}
+	if c.Allow == nil {
+		c.Allow = func(netip.Addr) bool { return true }
 	}
 	cl := &Client{
 		logger:   c.Logger,
 		maxPeers: c.MaxPeers,
-		listener: l,
+		allow:    c.Allow,
 		upload:   rate.NewLimiter(limitOf(c.UploadLimit), maxRequest),
 		closed:   make(chan struct{}),
 		torrents: make(map[Hash]*entry),
 	}
 	cl.SetOrigins(c.Origins)
-	if cl.client, err = torrent.NewClient(cl.library()); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting the swarm client: %w", err), l.Close())
+	var err error
+	if !c.DialOnly {
+		if cl.listener, err = listen(c.Listen, cl); err != nil {
+			return nil, err
+		}
 	}
-	cl.client.AddDialer(newDialer(c.Listen.Addr()))
-	cl.client.AddListener(l)
+	if cl.client, err = torrent.NewClient(cl.library()); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting the swarm client: %w", err), cl.stopListening())
+	}
+	cl.client.AddDialer(newDialer(c.Listen.Addr(), cl.allow))
+	if cl.listener != nil {
+		cl.client.AddListener(cl.listener)
+	}
 	cl.close = sync.OnceFunc(func() {
 		close(cl.closed)
 		for _, h := range cl.hashes() {
 			_ = cl.Drop(h) // known only to a racing Drop, which does the same
 		}
 		cl.client.Close() // it returns no errors but those of a storage that it made itself
-		_ = l.Close()
+		_ = cl.stopListening()
 	})
 	return cl, nil
+}
+
+func (c *Client) stopListening() error {
+	if c.listener == nil {
+		return nil
+	}
+	return c.listener.Close()
 }
 
 // library returns the settings of the BitTorrent library: a private swarm on one fast network, whose peers are all told
@@ -159,6 +181,8 @@ func (c *Client) library() *torrent.ClientConfig {
 	l.Callbacks.PeerConnAdded = []func(*torrent.PeerConn){c.connected}
 	l.Callbacks.ReadExtendedHandshake = c.introduced
 	l.Callbacks.PeerConnClosed = c.disconnected
+	l.Callbacks.SentRequest = []func(torrent.PeerRequestEvent){c.requested}
+	l.Callbacks.DeletedRequest = []func(torrent.PeerRequestEvent){c.settled}
 	return l
 }
 
@@ -176,14 +200,48 @@ func (c *Client) Run(ctx context.Context) error {
 // Close drops all torrents, ends all connections and frees the port. It may be called again.
 func (c *Client) Close() { c.close() }
 
-// Addr returns the address that peers reach this client at.
+// Addr returns the address that peers reach this client at, or the zero value if it only calls.
 func (c *Client) Addr() netip.AddrPort {
+	if c.listener == nil {
+		return netip.AddrPort{}
+	}
 	a, _ := netip.ParseAddrPort(c.listener.Addr().String()) // a TCP listener's address always parses
 	return a
 }
 
 // SetUploadLimit changes the upload limit of all torrents together, in bytes per second; 0 means none.
 func (c *Client) SetUploadLimit(bytesPerSecond int64) { c.upload.SetLimit(limitOf(bytesPerSecond)) }
+
+// Pause ends all uploads, or lets them begin again. While they are paused peers are told to ask others, and downloads go on.
+func (c *Client) Pause(paused bool) {
+	c.mu.Lock()
+	c.paused = paused
+	torrents := make([]*torrent.Torrent, 0, len(c.torrents))
+	for _, e := range c.torrents {
+		if e.torrent != nil {
+			torrents = append(torrents, e.torrent)
+		}
+	}
+	c.mu.Unlock()
+	for _, t := range torrents {
+		c.pause(t, paused)
+	}
+}
+
+func (c *Client) pause(t *torrent.Torrent, paused bool) {
+	if !paused {
+		t.AllowDataUpload()
+		return
+	}
+	t.DisallowDataUpload()
+	c.hangUp(t)
+}
+
+// Faults returns what peers did wrong, the latest first: for each kind of fault the 64 peers that did it last.
+func (c *Client) Faults() []Fault {
+	c.noteBanned()
+	return c.faults.list()
+}
 
 func limitOf(bytesPerSecond int64) rate.Limit {
 	if bytesPerSecond <= 0 {
@@ -210,6 +268,13 @@ func (c *Client) Banned() []netip.Addr {
 	}
 	slices.SortFunc(addrs, netip.Addr.Compare)
 	return addrs
+}
+
+// noteBanned counts the bans that the library has imposed for bad pieces.
+func (c *Client) noteBanned() {
+	for _, a := range c.Banned() {
+		c.faults.once(a, fleet.FaultCorrupt)
+	}
 }
 
 // Seed offers the blob that info describes, reading it from blob for as long as the torrent is in the client: until Drop
@@ -281,12 +346,15 @@ func (c *Client) add(info []byte, e *entry, s storage.ClientImpl) (*torrent.Torr
 		return nil, ErrKnown
 	}
 	c.torrents[h] = e
+	paused := c.paused
 	c.mu.Unlock()
 
 	t, _, err := c.client.AddTorrentSpec(&torrent.TorrentSpec{AddTorrentOpts: torrent.AddTorrentOpts{
 		InfoHash: metainfo.Hash(h), InfoBytes: bencode.Bytes(info), Storage: s, ChunkSize: peerproto.Integer(chunkLength),
+		DisallowDataUpload: paused,
 	}})
 	c.mu.Lock()
+	changed := paused != c.paused // by a Pause that did not see the torrent
 	select {
 	case <-c.closed: // Close did not see the torrent
 		err = errors.Join(err, ErrClosed)
@@ -301,6 +369,9 @@ func (c *Client) add(info []byte, e *entry, s storage.ClientImpl) (*torrent.Torr
 	if err != nil {
 		t.Drop() // which may be called again
 		return nil, err
+	}
+	if changed {
+		c.pause(t, !paused)
 	}
 	return t, nil
 }
@@ -387,6 +458,18 @@ func (c *Client) downloadOf(p *torrent.Peer) *Download {
 func (c *Client) received(e torrent.ReceivedUsefulDataEvent) {
 	if d := c.downloadOf(e.Peer); d != nil {
 		d.count(addrOf(e.Peer).Addr(), int64(len(e.Message.Piece)))
+	}
+}
+
+func (c *Client) requested(e torrent.PeerRequestEvent) {
+	if d := c.downloadOf(e.Peer); d != nil {
+		d.request(int(e.Index))
+	}
+}
+
+func (c *Client) settled(e torrent.PeerRequestEvent) {
+	if d := c.downloadOf(e.Peer); d != nil {
+		d.settled(int(e.Index))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -23,16 +24,18 @@ type File interface {
 // MaxPeersPerCall bounds the peers that one call of AddPeers considers.
 const MaxPeersPerCall = 64
 
-// Progress is how far a download is, in bytes of payload. FromOrigin and FromPeers count what was received and wanted;
-// together they exceed Have by what is not yet verified or had to be received again.
+// Progress is how far a download is, in bytes of payload. FromOrigin, FromPeers and FromControl count what was received
+// and wanted; together they exceed Have by what is not yet verified or had to be received again.
 type Progress struct {
-	Have       int64     // verified
-	Total      int64     // the blob's size
-	Complete   bool      // Have equals Total
-	FirstPiece time.Time // when the first piece was verified; zero before that
-	FromOrigin int64     // received from controllers
-	FromPeers  int64     // received from everybody else
-	Uploaded   int64     // sent to others
+	Have        int64     // verified
+	Total       int64     // the blob's size
+	Complete    bool      // Have equals Total
+	FirstPiece  time.Time // when the first piece was verified; zero before that
+	FromOrigin  int64     // received from controllers as peers
+	FromPeers   int64     // received from everybody else
+	FromControl int64     // delivered by Put
+	Uploaded    int64     // sent to others
+	Peers       int       // connected now
 }
 
 // A Download is a blob on its way into a File, and its seed afterwards. Its methods may be called from any goroutine.
@@ -44,18 +47,26 @@ type Download struct {
 	torrent *torrent.Torrent
 	buffers sync.Pool // *[]byte, for hashing
 
-	fromOrigin, fromPeers atomic.Int64
-	complete              chan struct{} // closed when all pieces are verified
-	failed                chan struct{} // closed once failure is set
+	offset int // the piece that Missing begins with
+
+	fromOrigin, fromPeers, fromControl atomic.Int64
+	complete                           chan struct{} // closed when all pieces are verified
+	failed                             chan struct{} // closed once failure is set
 
 	mu      sync.Mutex
 	have    []bool // verified pieces
 	suspect []bool // pieces that came bad at least once
+	asked   []int  // by piece: requests to peers that are not answered
 	missing int    // pieces that are not verified
 	bytes   int64  // verified
 	first   time.Time
 	failure error
+	changed chan struct{}                        // closed and replaced when a piece is verified
 	peers   map[*torrent.PeerConn]netip.AddrPort // by connection: where that peer listens, as far as is known
+
+	// writes keeps the bytes of a verified piece from changing: held for reading while a part of a piece is written, and
+	// for writing while a whole piece is put there.
+	writes [16]sync.RWMutex
 
 	use    sync.RWMutex // held for reading while file is used
 	closed bool
@@ -71,7 +82,10 @@ func newDownload(c *Client, i Info, h Hash, file File) *Download {
 		failed:   make(chan struct{}),
 		have:     make([]bool, i.Pieces()),
 		suspect:  make([]bool, i.Pieces()),
+		asked:    make([]int, i.Pieces()),
 		missing:  i.Pieces(),
+		changed:  make(chan struct{}),
+		offset:   rand.IntN(i.Pieces()),
 		peers:    make(map[*torrent.PeerConn]netip.AddrPort),
 	}
 	d.buffers.New = func() any {
@@ -130,13 +144,15 @@ func (d *Download) Progress() Progress {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return Progress{
-		Have:       d.bytes,
-		Total:      d.info.Size,
-		Complete:   d.missing == 0,
-		FirstPiece: d.first,
-		FromOrigin: d.fromOrigin.Load(),
-		FromPeers:  d.fromPeers.Load(),
-		Uploaded:   sent,
+		Have:        d.bytes,
+		Total:       d.info.Size,
+		Complete:    d.missing == 0,
+		FirstPiece:  d.first,
+		FromOrigin:  d.fromOrigin.Load(),
+		FromPeers:   d.fromPeers.Load(),
+		FromControl: d.fromControl.Load(),
+		Uploaded:    sent,
+		Peers:       len(d.peers),
 	}
 }
 
@@ -161,6 +177,13 @@ func (d *Download) Wait(ctx context.Context) error {
 	return fmt.Errorf("fetching blob %s: %w", d.info.Digest.Short(), err)
 }
 
+// reason returns why the download failed.
+func (d *Download) reason() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.failure
+}
+
 // fail ends Wait with err. Only the first call has an effect.
 func (d *Download) fail(err error) {
 	d.mu.Lock()
@@ -177,6 +200,16 @@ func (d *Download) count(from netip.Addr, n int64) {
 	} else {
 		d.fromPeers.Add(n)
 	}
+}
+
+// request counts a request to a peer, and settled one that was answered, refused or taken back.
+func (d *Download) request(piece int) { d.ask(piece, 1) }
+func (d *Download) settled(piece int) { d.ask(piece, -1) }
+
+func (d *Download) ask(piece, n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked[piece] += n
 }
 
 func (d *Download) connected(p *torrent.PeerConn, addr netip.AddrPort) {
@@ -235,16 +268,31 @@ type filePiece struct {
 
 // ReadAt reads from the file; the library asks only for what is verified or about to be.
 func (p filePiece) ReadAt(b []byte, off int64) (int, error) {
-	p.d.use.RLock()
-	defer p.d.use.RUnlock()
-	if p.d.closed {
-		return 0, ErrDropped
-	}
-	if err := readFull(p.d.file, b, p.start+off); err != nil {
+	if err := p.d.read(b, p.start+off); err != nil {
 		return 0, err
 	}
 	return len(b), nil
 }
+
+// read fills b from the file.
+func (d *Download) read(b []byte, off int64) error {
+	d.use.RLock()
+	defer d.use.RUnlock()
+	if d.closed {
+		return ErrDropped
+	}
+	return readFull(d.file, b, off)
+}
+
+// verified says whether a piece is verified.
+func (d *Download) verified(piece int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.have[piece]
+}
+
+// writing returns the lock of a piece's bytes.
+func (d *Download) writing(piece int) *sync.RWMutex { return &d.writes[piece%len(d.writes)] }
 
 // WriteAt writes to the file, unless the piece is verified: a part that arrives twice is discarded, so that bytes which
 // are mounted or being sent never change.
@@ -254,10 +302,10 @@ func (p filePiece) WriteAt(b []byte, off int64) (int, error) {
 	if p.d.closed {
 		return 0, ErrDropped
 	}
-	p.d.mu.Lock()
-	verified := p.d.have[p.index]
-	p.d.mu.Unlock()
-	if verified {
+	lock := p.d.writing(p.index)
+	lock.RLock()
+	defer lock.RUnlock()
+	if p.d.verified(p.index) {
 		return len(b), nil
 	}
 	n, err := p.d.file.WriteAt(b, p.start+off)
@@ -284,6 +332,8 @@ func (p filePiece) MarkComplete() error {
 	if d.missing--; d.missing == 0 {
 		close(d.complete)
 	}
+	close(d.changed)
+	d.changed = make(chan struct{})
 	return nil
 }
 

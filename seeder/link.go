@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/samara-hpc/samara/fleet"
 )
 
 // deadPeer is how long a peer may leave our bytes unacknowledged before its connection ends. Without it a machine that
@@ -32,17 +33,17 @@ func socketOptions(_, _ string, c syscall.RawConn) error {
 // at once, which would spin while the process is out of file descriptors.
 type listener struct {
 	net.Listener
-	logger *slog.Logger
+	client *Client
 	closed chan struct{}
 	once   sync.Once
 }
 
-func listen(addr netip.AddrPort, logger *slog.Logger) (*listener, error) {
+func listen(addr netip.AddrPort, c *Client) (*listener, error) {
 	lc := net.ListenConfig{Control: socketOptions, KeepAlive: -1}
 	l, err := lc.Listen(context.Background(), "tcp4", addr.String())
 	switch {
 	case err == nil:
-		return &listener{Listener: l, logger: logger, closed: make(chan struct{})}, nil
+		return &listener{Listener: l, client: c, closed: make(chan struct{})}, nil
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("swarm port %s is in use: stop the program that holds it (ss -ltnp names it) or choose another swarm port: %w", addr, err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
@@ -54,13 +55,22 @@ func listen(addr netip.AddrPort, logger *slog.Logger) (*listener, error) {
 	}
 }
 
-// Accept waits for a peer. After an error other than that of Close it waits for a second.
+// Accept waits for a peer that may take part. After an error other than that of Close it waits for a second.
 func (l *listener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
-	if err == nil || errors.Is(err, net.ErrClosed) {
-		return conn, err
+	for err == nil {
+		from, _ := netip.ParseAddrPort(conn.RemoteAddr().String()) // a TCP address always parses
+		if l.client.allow(from.Addr().Unmap()) {
+			return conn, nil
+		}
+		l.client.faults.add(from.Addr().Unmap(), fleet.FaultStranger)
+		_ = conn.Close() // it was of no use
+		conn, err = l.Listener.Accept()
 	}
-	l.logger.Warn("no peer can be accepted: trying again in a second", "err", err)
+	if errors.Is(err, net.ErrClosed) {
+		return nil, err
+	}
+	l.client.logger.Warn("no peer can be accepted: trying again in a second", "err", err)
 	select {
 	case <-l.closed:
 	case <-time.After(time.Second):
@@ -79,18 +89,28 @@ func (l *listener) Close() error {
 }
 
 // A dialer connects to peers from the address that it listens on, so that peers know by its address who calls.
-type dialer struct{ net.Dialer }
+type dialer struct {
+	net.Dialer
+	allow func(netip.Addr) bool
+}
 
-func newDialer(from netip.Addr) dialer {
-	d := dialer{net.Dialer{Control: socketOptions, KeepAlive: -1}}
+func newDialer(from netip.Addr, allow func(netip.Addr) bool) dialer {
+	d := dialer{net.Dialer{Control: socketOptions, KeepAlive: -1}, allow}
 	if !from.IsUnspecified() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	}
 	return d
 }
 
-// Dial connects to a peer.
+// Dial connects to a peer that may take part.
 func (d dialer) Dial(ctx context.Context, addr string) (net.Conn, error) {
+	to, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("calling a peer: %w", err)
+	}
+	if !d.allow(to.Addr().Unmap()) {
+		return nil, fmt.Errorf("calling a peer: %s is no member of the cluster", to)
+	}
 	return d.DialContext(ctx, d.DialerNetwork(), addr)
 }
 
