@@ -20,6 +20,7 @@ type Cluster struct {
 	IDKey          Secret       `json:"id_key"`    // 32 bytes: machine ids are derived from it
 	AuthorizedKeys []string     `json:"authorized_keys,omitempty"`
 	Controllers    []Controller `json:"controllers"`      // in the order they joined
+	Seeding        Seeding      `json:"seeding,omitzero"` // not before format 3
 	Format         int          `json:"format,omitempty"` // that every controller is known to understand; 0 means 1
 	Revision       Revision     `json:"revision,omitempty"`
 }
@@ -74,15 +75,21 @@ func (c Cluster) check() error {
 	if c.ID == "" || len(c.CA) == 0 || len(c.CAKey) == 0 {
 		return fmt.Errorf("%w cluster %s: without an id, a CA certificate or its key", ErrInvalid, c.Name)
 	}
-	for what, k := range map[string]Secret{"mesh": c.MeshKey, "token": c.TokenKey, "id": c.IDKey} {
-		if len(k) != 32 {
-			return fmt.Errorf("%w cluster %s: the %s key has %d bytes, want 32", ErrInvalid, c.Name, what, len(k))
+	for _, k := range [...]struct {
+		what string
+		key  Secret
+	}{{"mesh", c.MeshKey}, {"token", c.TokenKey}, {"id", c.IDKey}} {
+		if len(k.key) != 32 {
+			return fmt.Errorf("%w cluster %s: the %s key has %d bytes, want 32", ErrInvalid, c.Name, k.what, len(k.key))
 		}
 	}
 	if c.Format < 0 || c.Format > Format {
 		return fmt.Errorf("%w cluster %s: format %d, want 1 to %d", ErrInvalid, c.Name, c.Format, Format)
 	}
 	if err := c.checkControllers(); err != nil {
+		return err
+	}
+	if err := c.Seeding.check(); err != nil {
 		return err
 	}
 	return checkAuthorizedKeys(c.AuthorizedKeys)
@@ -121,9 +128,12 @@ func (c Controller) check() error {
 	if !c.Address.Is4() || c.Address.IsUnspecified() || c.Address.IsMulticast() {
 		return fmt.Errorf("%w address %s of controller %s: want the IPv4 address where nodes reach it", ErrInvalid, c.Address, c.ID)
 	}
-	for what, port := range map[string]uint16{"control": c.Ports.Control, "boot": c.Ports.Boot, "swarm": c.Ports.Swarm, "gossip": c.Ports.Gossip} {
-		if port == 0 {
-			return fmt.Errorf("%w %s port 0 of controller %s", ErrInvalid, what, c.ID)
+	for _, p := range [...]struct {
+		what string
+		port uint16
+	}{{"control", c.Ports.Control}, {"boot", c.Ports.Boot}, {"swarm", c.Ports.Swarm}, {"gossip", c.Ports.Gossip}} {
+		if p.port == 0 {
+			return fmt.Errorf("%w %s port 0 of controller %s", ErrInvalid, p.what, c.ID)
 		}
 	}
 	return nil

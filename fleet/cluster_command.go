@@ -17,7 +17,10 @@ func (InitCluster) Kind() string { return "cluster.init" }
 func (c InitCluster) raises() int { return c.Cluster.Format }
 
 func (c InitCluster) needs() int {
-	if slices.ContainsFunc(c.Cluster.Controllers, func(ctl Controller) bool { return !ctl.Key.IsZero() }) {
+	switch {
+	case c.Cluster.Seeding != (Seeding{}):
+		return max(3, c.Cluster.Format)
+	case slices.ContainsFunc(c.Cluster.Controllers, func(ctl Controller) bool { return !ctl.Key.IsZero() }):
 		return max(2, c.Cluster.Format)
 	}
 	return c.Cluster.Format
@@ -47,11 +50,19 @@ func (c InitCluster) apply(s State, a applied) (State, error) {
 
 // SetCluster changes what holds for the whole cluster. Nil fields stay as they are.
 type SetCluster struct {
-	AuthorizedKeys *[]string `json:"authorized_keys,omitempty"` // root's, on every node
+	AuthorizedKeys *[]string   `json:"authorized_keys,omitempty"` // root's, on every node
+	Seeding        *SetSeeding `json:"seeding,omitempty"`         // not before format 3
 }
 
 // Kind implements Command.
 func (SetCluster) Kind() string { return "cluster.set" }
+
+func (c SetCluster) needs() int {
+	if c.Seeding != nil {
+		return 3
+	}
+	return 1
+}
 
 func (c SetCluster) apply(s State, a applied) (State, error) {
 	if s.cluster == nil {
@@ -63,6 +74,12 @@ func (c SetCluster) apply(s State, a applied) (State, error) {
 			return s, err
 		}
 		cluster.AuthorizedKeys = slices.Clone(*c.AuthorizedKeys)
+	}
+	if c.Seeding != nil {
+		cluster.Seeding = c.Seeding.apply(cluster.Seeding)
+		if err := cluster.Seeding.check(); err != nil {
+			return s, err
+		}
 	}
 	cluster.Revision = a.rev
 	s.cluster = &cluster

@@ -10,8 +10,9 @@ import (
 
 // Format is the newest format of entries and snapshots that this release writes and reads. A cluster uses the format
 // that all of its controllers understand: State.Format. What format 1 does not have: ids and conditions of entries,
-// the kinds of command that say so in the table, armed nodes, join tokens, keys of controllers and holders of images.
-const Format = 2
+// the kinds of command that say so in the table, armed nodes, join tokens, keys of controllers and holders of images. What
+// format 2 does not have: a cluster's Seeding.
+const Format = 3
 
 // An Entry is one change as it stands in the log: a command and its audit record. The proposer fills in everything,
 // time included, since replicas have no clock of their own when they apply it.

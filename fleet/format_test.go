@@ -3,6 +3,7 @@ package fleet
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -42,42 +43,112 @@ func testController(id string, host byte) Controller {
 	return Controller{ID: id, Address: netip.AddrFrom4([4]byte{10, 1, 0, host}), Ports: DefaultPorts, Key: Digest{host}}
 }
 
-// TestFormat1IsAsItWas reads what the first release wrote, and writes the same bytes.
-func TestFormat1IsAsItWas(t *testing.T) {
-	log, err := os.ReadFile("testdata/format1.log")
+// TestFormersAreAsTheyWere reads what former releases wrote, and writes the same bytes.
+func TestFormersAreAsTheyWere(t *testing.T) {
+	for format, want := range map[int]struct {
+		revision Revision
+		outcomes int
+	}{1: {15, 0}, 2: {25, 12}} {
+		t.Run(fmt.Sprint("format ", format), func(t *testing.T) {
+			log, err := os.ReadFile(fmt.Sprintf("testdata/format%d.log", format))
+			if err != nil {
+				t.Fatal(err)
+			}
+			snapshot, err := os.ReadFile(fmt.Sprintf("testdata/format%d.snapshot", format))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var s State
+			for line := range bytes.Lines(log) {
+				line = bytes.TrimSuffix(line, []byte("\n"))
+				if _, err := DecodeEntry(line, format); err != nil {
+					t.Errorf("as an old release: %v", err)
+				}
+				e, err := DecodeEntry(line, Format)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if format == 1 {
+					e.ID = "an-id-that-is-left-out"
+				}
+				if again, err := EncodeEntry(e, s.Format()); err != nil || !bytes.Equal(again, line) {
+					t.Errorf("wrote %s, %v; want %s", again, err, line)
+				}
+				s, _ = s.Apply(e, s.Revision()+1) // some are refused
+			}
+			var wrote bytes.Buffer
+			if _, err := s.WriteTo(&wrote); err != nil || !bytes.Equal(wrote.Bytes(), snapshot) {
+				t.Errorf("wrote %s, %v; want %s", wrote.Bytes(), err, snapshot)
+			}
+			read, err := ReadState(bytes.NewReader(snapshot))
+			if err != nil || read.Hash() != s.Hash() || read.Revision() != want.revision {
+				t.Errorf("read revision %d, %v; want the state that the log leads to", read.Revision(), err)
+			}
+			outcomes := 0
+			for range s.outcomes.all() {
+				outcomes++
+			}
+			if outcomes != want.outcomes {
+				t.Errorf("%d outcomes are remembered, want %d", outcomes, want.outcomes)
+			}
+		})
+	}
+}
+
+// TestFormat3AddsSeeding leads a state of format 2 to format 3, which alone has a seeding.
+func TestFormat3AddsSeeding(t *testing.T) {
+	snapshot, err := os.ReadFile("testdata/format2.snapshot")
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot, err := os.ReadFile("testdata/format1.snapshot")
+	s, err := ReadState(bytes.NewReader(snapshot))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var s State
-	for line := range bytes.Lines(log) {
-		line = bytes.TrimSuffix(line, []byte("\n"))
-		if _, err := DecodeEntry(line, 1); err != nil {
-			t.Errorf("as an old release: %v", err)
-		}
-		e, err := DecodeEntry(line, Format)
+	limit, file := int64(1<<30), "/run/job"
+	change := Entry{Command: &SetCluster{Seeding: &SetSeeding{NodeUpload: &limit}}, At: noon}
+	if _, err := EncodeEntry(change, s.Format()); !errors.Is(err, ErrFormat) {
+		t.Errorf("encoded for format 2: %v, want ErrFormat", err)
+	}
+	if after, err := s.Apply(change, s.Revision()+1); !errors.Is(err, ErrFormat) || after.Advance(s.Revision()).Hash() != s.Hash() {
+		t.Errorf("applied to a state of format 2: %v, want ErrFormat and no change", err)
+	}
+	for _, e := range []Entry{{Command: &SetFormat{3}, At: noon}, change, {Command: &SetCluster{Seeding: &SetSeeding{PauseFile: &file}}, At: noon}} {
+		b, err := EncodeEntry(e, s.Format())
 		if err != nil {
 			t.Fatal(err)
 		}
-		e.ID = "an-id-that-is-left-out"
-		if again, err := EncodeEntry(e, s.Format()); err != nil || !bytes.Equal(again, line) {
-			t.Errorf("wrote %s, %v; want %s", again, err, line)
+		if _, err := DecodeEntry(b, 2); !errors.Is(err, ErrUndecodable) {
+			t.Errorf("a release of format 2 reads %s: %v, want ErrUndecodable", b, err)
 		}
-		s, _ = s.Apply(e, s.Revision()+1) // some are refused
+		if e, err = DecodeEntry(b, Format); err != nil {
+			t.Fatal(err)
+		}
+		if s, err = s.Apply(e, s.Revision()+1); err != nil {
+			t.Fatal(err)
+		}
 	}
-	var wrote bytes.Buffer
-	if _, err := s.WriteTo(&wrote); err != nil || !bytes.Equal(wrote.Bytes(), snapshot) {
-		t.Errorf("wrote %s, %v; want %s", wrote.Bytes(), err, snapshot)
+	var b bytes.Buffer
+	if _, err := s.WriteTo(&b); err != nil {
+		t.Fatal(err)
 	}
-	read, err := ReadState(bytes.NewReader(snapshot))
-	if err != nil || read.Hash() != s.Hash() || read.Revision() != 15 {
-		t.Errorf("read revision %d, %v; want the state that the log leads to", read.Revision(), err)
+	again, err := ReadState(bytes.NewReader(b.Bytes()))
+	if err != nil || again.Hash() != s.Hash() {
+		t.Fatalf("a snapshot of format 3: %v", err)
 	}
-	if _, ok := s.Outcome("an-id-that-is-left-out"); ok {
-		t.Error("an outcome is remembered that format 1 has no place for")
+	if c, _ := again.Cluster(); c.Seeding != (Seeding{NodeUpload: limit, PauseFile: file}) {
+		t.Errorf("seeding %+v", c.Seeding)
+	}
+	older := strings.NewReplacer(`"format":3`, `"format":2`).Replace(b.String())
+	if _, err := ReadState(strings.NewReader(older)); !errors.Is(err, ErrSnapshot) || !strings.Contains(err.Error(), "format 2 lacks") {
+		t.Errorf("a snapshot of format 2 with a seeding: %v", err)
+	}
+	off, none := int64(0), ""
+	if s, err = s.Apply(Entry{Command: SetCluster{Seeding: &SetSeeding{NodeUpload: &off, PauseFile: &none}}}, s.Revision()+1); err != nil {
+		t.Fatal(err)
+	}
+	if c, _ := s.Cluster(); c.Seeding != (Seeding{}) {
+		t.Errorf("after everything was taken back: %+v", c.Seeding)
 	}
 }
 
@@ -86,6 +157,8 @@ func TestAFormatIsWrittenByItsOwnReleasesOnly(t *testing.T) {
 	armed.Discover = noon
 	keyed := testCluster()
 	keyed.Controllers[0].Key = Digest{1}
+	seeding := testCluster()
+	seeding.Seeding.PauseFile = "/run/job"
 	for what, e := range map[string]Entry{
 		"discovery":            {Command: ArmDiscovery{Names: []string{"n1"}, Until: noon}},
 		"a claim":              {Command: ClaimNode{MAC: mac(9), Network: "boot"}},
@@ -96,6 +169,8 @@ func TestAFormatIsWrittenByItsOwnReleasesOnly(t *testing.T) {
 		"a condition":          {Command: DeleteNodes{[]string{"n1"}}, If: []Condition{{"node", "n1", 3}}},
 		"an armed new node":    {Command: AddNodes{[]Node{armed}}},
 		"a controller's key":   {Command: InitCluster{Cluster: keyed}},
+		"a cluster's seeding":  {Command: InitCluster{Cluster: seeding}},
+		"a seeding":            {Command: SetCluster{Seeding: &SetSeeding{}}},
 		"a format of tomorrow": {Command: SetFormat{Format + 1}},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -139,8 +214,8 @@ func TestAnOldReleaseStopsAtWhatItCannotRead(t *testing.T) {
 		"an id with a blank":     `{"kind":"node.delete","id":"a b","body":{"names":["n1"]}}`,
 		"a long id":              `{"kind":"node.delete","id":"` + strings.Repeat("a", MaxID+1) + `","body":{"names":["n1"]}}`,
 		"a condition on a blob":  `{"kind":"node.delete","if":[{"kind":"blob","name":"a","revision":1}],"body":{"names":["n1"]}}`,
-		"a format of tomorrow":   `{"kind":"cluster.format","body":{"format":3}}`,
-		"a cluster of tomorrow":  `{"kind":"cluster.init","body":{"cluster":{"name":"c1","format":3}}}`,
+		"a format of tomorrow":   `{"kind":"cluster.format","body":{"format":4}}`,
+		"a cluster of tomorrow":  `{"kind":"cluster.init","body":{"cluster":{"name":"c1","format":4}}}`,
 		"too many conditions":    `{"kind":"node.delete","if":[` + strings.Repeat(`{"kind":"cluster","revision":1},`, MaxConditions) + `{"kind":"cluster","revision":1}],"body":{}}`,
 		"a condition's new word": `{"kind":"node.delete","if":[{"kind":"cluster","revision":1,"not":true}],"body":{}}`,
 	} {
@@ -233,7 +308,7 @@ func TestSnapshotsSayTheirFormat(t *testing.T) {
 		t.Errorf("head %s, want %s", head, want)
 	}
 	for what, c := range map[string]struct{ snapshot, text string }{
-		"of a newer release":          {`{"samara":"state","format":3}` + "\n" + rest, "install the release that wrote it"},
+		"of a newer release":          {`{"samara":"state","format":4}` + "\n" + rest, "install the release that wrote it"},
 		"of another thing":            {`{"samara":"backup","format":1}` + "\n" + rest, "not that of a snapshot"},
 		"whose format is another":     {`{"samara":"state","format":1}` + "\n" + rest, "its cluster 2"},
 		"without a line's end":        {strings.Repeat("x", 1<<16), "not that of a snapshot"},

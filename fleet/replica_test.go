@@ -64,7 +64,8 @@ func commands() *rapid.Generator[Command] {
 			}
 			return &JoinController{Token: id, Proof: testToken(id).Hash, Controller: testController(id, address.Draw(t, "a").As4()[3])}
 		default:
-			return rapid.SampledFrom([]Command{&RemoveController{head.Draw(t, "id")}, &SetFormat{2}, &SealCAKey{Secret("sealed")},
+			return rapid.SampledFrom([]Command{&RemoveController{head.Draw(t, "id")}, &SetFormat{2}, &SetFormat{3}, &SealCAKey{Secret("sealed")},
+				setSeeding(1<<20, "/run/job"), setSeeding(0, ""), setSeeding(1, "job"),
 				&ReplaceControllers{[]Controller{testController("head1", 1), testController("head2", 2)}}}).Draw(t, "other")
 		}
 	})
@@ -89,7 +90,8 @@ func TestReplicasAgree(t *testing.T) {
 			}
 			b, err := EncodeEntry(entry, logged.Format())
 			if err != nil {
-				if _, err1 := direct.Apply(entry, rev); fmt.Sprint(err) != fmt.Sprint(err1) {
+				_, repeated := direct.Outcome(entry.ID)
+				if _, err1 := direct.Apply(entry, rev); !repeated && fmt.Sprint(err) != fmt.Sprint(err1) {
 					t.Fatalf("%s: not encoded since %v, not applied since %v", c.Kind(), err, err1)
 				}
 				continue
@@ -194,4 +196,9 @@ func checkIndexes(s State) error {
 		return fmt.Errorf("%d nodes are armed, %d are indexed", len(armed), at)
 	}
 	return nil
+}
+
+// setSeeding changes how nodes seed.
+func setSeeding(upload int64, file string) *SetCluster {
+	return &SetCluster{Seeding: &SetSeeding{NodeUpload: &upload, PauseFile: &file}}
 }

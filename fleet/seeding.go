@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A Seeding is how nodes and controllers give images on. The zero value: without limits, and whatever runs on the node.
@@ -12,6 +14,29 @@ type Seeding struct {
 	OriginUpload int64  `json:"origin_upload,omitempty"` // bytes per second that a controller sends at most to swarms; 0 is no limit
 	PauseFile    string `json:"pause_file,omitempty"`    // while it exists in the node's root, the node sends nothing
 	PauseCommand string `json:"pause_command,omitempty"` // run by the node's /bin/sh; while it exits with 0, the node sends nothing
+}
+
+// SetSeeding changes a Seeding. Nil fields stay as they are.
+type SetSeeding struct {
+	NodeUpload   *int64  `json:"node_upload,omitempty"`
+	OriginUpload *int64  `json:"origin_upload,omitempty"`
+	PauseFile    *string `json:"pause_file,omitempty"`
+	PauseCommand *string `json:"pause_command,omitempty"`
+}
+
+// apply returns what c makes of s.
+func (c SetSeeding) apply(s Seeding) Seeding {
+	set(&s.NodeUpload, c.NodeUpload)
+	set(&s.OriginUpload, c.OriginUpload)
+	set(&s.PauseFile, c.PauseFile)
+	set(&s.PauseCommand, c.PauseCommand)
+	return s
+}
+
+func set[T any](field, value *T) {
+	if value != nil {
+		*field = *value
+	}
 }
 
 // Bounds of a Seeding.
@@ -23,9 +48,12 @@ const (
 
 // check refuses what no node or controller could do.
 func (s Seeding) check() error {
-	for name, limit := range map[string]int64{"node upload": s.NodeUpload, "origin upload": s.OriginUpload} {
-		if limit != 0 && limit < MinUpload {
-			return fmt.Errorf("%w %s limit of %d bytes per second: want 0 for none, or at least %d", ErrInvalid, name, limit, MinUpload)
+	for _, l := range [...]struct {
+		what  string
+		limit int64
+	}{{"node", s.NodeUpload}, {"origin", s.OriginUpload}} { // in one order: every replica gives the same reason
+		if l.limit != 0 && l.limit < MinUpload {
+			return fmt.Errorf("%w %s upload limit of %d bytes per second: want 0 for none, or at least %d", ErrInvalid, l.what, l.limit, MinUpload)
 		}
 	}
 	if f := s.PauseFile; f != "" && (len(f) > MaxPauseFile || !path.IsAbs(f) || path.Clean(f) != f || hasControl(f)) {
@@ -38,5 +66,5 @@ func (s Seeding) check() error {
 }
 
 func hasControl(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f })
+	return !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl)
 }

@@ -156,6 +156,8 @@ func (s State) load(rec record) (State, error) {
 	switch {
 	case (rec.Token != nil || rec.Outcome != nil) && s.Format() < 2:
 		return s, errors.New("of a kind that format 1 lacks")
+	case rec.Cluster != nil && rec.Cluster.Seeding != (Seeding{}) && rec.Cluster.Format < 3:
+		return s, errors.New("with a seeding, which format 2 lacks")
 	case rec.Cluster != nil:
 		s.cluster = rec.Cluster
 	case rec.Network != nil:

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -91,96 +92,149 @@ func armEntry(names ...string) fleet.Entry {
 		ID: "arm-" + strings.Join(names, "-"), At: time.Date(2026, 1, 2, 3, 30, 0, 0, time.UTC), Who: "test"}
 }
 
-func TestStateOfFormat1GoesOn(t *testing.T) {
-	dir := filepath.Join(unpack(t, "testdata/format1/raft.tar.gz"), "raft")
-	want, err := os.ReadFile("testdata/format1/state.jsonl")
-	if err != nil {
+func seedingEntry(file string) fleet.Entry {
+	return fleet.Entry{Command: fleet.SetCluster{Seeding: &fleet.SetSeeding{PauseFile: &file}}, ID: rand.Text(), At: time.Now(), Who: "test"}
+}
+
+func sealEntry() fleet.Entry {
+	return fleet.Entry{Command: fleet.SealCAKey{Sealed: fleet.Secret("sealed")}, ID: rand.Text(), At: time.Now(), Who: "test"}
+}
+
+// awaitRevision waits until a controller has applied a revision.
+func awaitRevision(t *testing.T, s *Store, r fleet.Revision) {
+	t.Helper()
+	if _, err := s.Wait(testContext(t), r-1); err != nil {
 		t.Fatal(err)
-	}
-	r := startFixture(t, dir, nil)
-	if got := encodeState(t, r.State()); got != string(want) {
-		t.Errorf("state of the former release:\n%s\nwant:\n%s", got, want)
-	}
-	// The stewards raise the format in a cluster; here nobody was asked yet.
-	if r.State().Format() == 1 {
-		if _, err := r.Propose(testContext(t), fleet.Entry{Command: fleet.SetFormat{Format: 2}, At: time.Now(), Who: "test"}); err != nil && !fleet.IsRefusal(err) {
-			t.Fatal(err)
-		}
-	}
-	add := addNode("spare")
-	add.Command = fleet.AddNodes{Nodes: []fleet.Node{{Name: "spare", Interfaces: []fleet.Interface{{Name: "default", IP: netip.MustParseAddr("10.1.0.99")}}}}}
-	add.ID = "add-spare"
-	added, err := r.Propose(testContext(t), add)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.Propose(testContext(t), armEntry("spare")); err != nil {
-		t.Errorf("a command of format 2: %v", err)
-	}
-	before := r.State()
-	r.stop(t)
-	r = startFixture(t, dir, nil)
-	defer r.stop(t)
-	if got, want := encodeState(t, r.State()), encodeState(t, before); got != want {
-		t.Errorf("state after a restart:\n%s\nwant:\n%s", got, want)
-	}
-	if again, err := r.Propose(testContext(t), add); again != added || err != nil {
-		t.Errorf("an id from before the restart: revision %d, %v; want %d", again, err, added)
 	}
 }
 
-func TestReleaseOfFormat1DoesNotOpenANewerSnapshot(t *testing.T) {
+// TestStatesOfFormersGoOn opens what former releases left, and uses what came with this one.
+func TestStatesOfFormersGoOn(t *testing.T) {
+	for _, former := range []string{"format1", "format2"} {
+		t.Run(former, func(t *testing.T) {
+			dir := filepath.Join(unpack(t, "testdata/"+former+"/raft.tar.gz"), "raft")
+			want, err := os.ReadFile("testdata/" + former + "/state.jsonl")
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := startFixture(t, dir, func(c *Config) { c.StewardInterval = time.Hour })
+			if got := encodeState(t, r.State()); got != string(want) {
+				t.Errorf("state of the former release:\n%s\nwant:\n%s", got, want)
+			}
+			// The stewards raise the format in a cluster; here nobody was asked yet.
+			if _, err := r.Propose(testContext(t), fleet.Entry{Command: fleet.SetFormat{Format: fleet.Format}, At: time.Now(), Who: "test"}); err != nil {
+				t.Fatal(err)
+			}
+			add := addNode("spare")
+			add.Command = fleet.AddNodes{Nodes: []fleet.Node{{Name: "spare", Interfaces: []fleet.Interface{{Name: "default", IP: netip.MustParseAddr("10.1.0.99")}}}}}
+			add.ID = "add-spare"
+			added, err := r.Propose(testContext(t), add)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.Propose(testContext(t), armEntry("spare")); err != nil {
+				t.Errorf("a command of format 2: %v", err)
+			}
+			if _, err := r.Propose(testContext(t), seedingEntry("/run/job")); err != nil {
+				t.Errorf("a command of format 3: %v", err)
+			}
+			before := r.State()
+			r.stop(t)
+			r = startFixture(t, dir, nil)
+			defer r.stop(t)
+			if got, want := encodeState(t, r.State()), encodeState(t, before); got != want {
+				t.Errorf("state after a restart:\n%s\nwant:\n%s", got, want)
+			}
+			if again, err := r.Propose(testContext(t), add); again != added || err != nil {
+				t.Errorf("an id from before the restart: revision %d, %v; want %d", again, err, added)
+			}
+		})
+	}
+}
+
+func TestFormerReleasesDoNotOpenANewerSnapshot(t *testing.T) {
 	dir := t.TempDir()
 	r := startSingle(t, dir, smallLog)
-	initCluster(t, r.Store, 2, map[string]string{"c1": r.config.Address})
+	initCluster(t, r.Store, fleet.Format, map[string]string{"c1": r.config.Address})
 	for i := 0; r.Status().Snapshot == 0; i++ {
 		mustAdd(t, r.Store, fmt.Sprintf("n%d-", i), 1)
 	}
 	r.stop(t)
-	s, err := open(dir, "c1", testAuthority(t), func(c *Config) { c.Format = 1 })
-	if err == nil {
-		start(s).stop(t)
-	}
-	if err == nil || !strings.Contains(err.Error(), "upgrade samara") {
-		t.Errorf("open a newer state with a release of format 1: %v; want the cure", err)
+	for former := 1; former < fleet.Format; former++ {
+		s, err := open(dir, "c1", testAuthority(t), func(c *Config) { c.Format = former })
+		if err == nil {
+			start(s).stop(t)
+		}
+		if err == nil || !strings.Contains(err.Error(), "upgrade samara") {
+			t.Errorf("open a newer state with a release of format %d: %v; want the cure", former, err)
+		}
 	}
 }
 
-func TestControllerOfFormat1InItsCluster(t *testing.T) {
+// A former is what a test does to a cluster in the format of a former release.
+type former struct {
+	format int
+	newer  func() fleet.Entry               // what only the next format has
+	check  func(*testing.T, *Store, string) // the state, before the format is raised
+}
+
+func formers() map[string]former {
+	return map[string]former{
+		"format 1": {1, sealEntry, func(t *testing.T, s *Store, id string) {
+			if _, known := s.State().Outcome(id); known {
+				t.Error("a state of format 1 remembers an id")
+			}
+		}},
+		"format 2": {2, func() fleet.Entry { return seedingEntry("/run/job") }, func(t *testing.T, s *Store, id string) {
+			if _, known := s.State().Outcome(id); !known {
+				t.Error("a state of format 2 does not remember an id")
+			}
+		}},
+	}
+}
+
+func TestControllerOfAFormerFormatInItsCluster(t *testing.T) {
+	for name, f := range formers() {
+		t.Run(name, func(t *testing.T) { testFormer(t, f) })
+	}
+}
+
+func testFormer(t *testing.T, f former) {
 	b := newBoard()
 	g := newGroup(t, 3, func(c *Config) {
 		fastElections(c)
 		c.Peer = b.peer(c.Address)
 		c.StewardInterval = time.Hour // formats are raised here by hand
 		if c.ID == "c3" {
-			c.Format = 1
+			c.Format = f.format
 		}
 	})
 	b.addAll(g)
-	initCluster(t, g.leader().Store, 1, g.addrs)
+	revision := initCluster(t, g.leader().Store, f.format, g.addrs)
 	add := addNode("n1")
 	add.ID = "with-an-id"
 	for id, r := range g.stores {
-		if _, err := r.Propose(testContext(t), armEntry("n1")); !errors.Is(err, fleet.ErrFormat) {
-			t.Errorf("a command of format 2 by %s: %v, want %v", id, err, fleet.ErrFormat)
+		awaitRevision(t, r.Store, revision) // a controller writes in the format of what it has applied
+		if _, err := r.Propose(testContext(t), f.newer()); !errors.Is(err, fleet.ErrFormat) {
+			t.Errorf("a command of the next format by %s: %v, want %v", id, err, fleet.ErrFormat)
 		}
-		_, err := r.Propose(testContext(t), add) // format 1 has no ids: the second is another entry
-		if err != nil && !errors.Is(err, fleet.ErrExists) {
-			t.Errorf("a command of format 1 by %s: %v", id, err)
+		_, err := r.Propose(testContext(t), add) // format 1 has no ids: there the second is another entry
+		if err != nil && (f.format > 1 || !errors.Is(err, fleet.ErrExists)) {
+			t.Errorf("a command of the format by %s: %v", id, err)
 		}
 	}
-	if _, known := g.stores["c1"].State().Outcome(add.ID); known {
-		t.Error("a state of format 1 remembers an id")
-	}
+	f.check(t, g.stores["c1"].Store, add.ID)
 	old := g.stores["c3"]
 	delete(g.stores, "c3")
-	if _, err := g.stores["c1"].Propose(testContext(t), fleet.Entry{Command: fleet.SetFormat{Format: 2}, At: time.Now(), Who: "test"}); err != nil {
+	revision, err := g.stores["c1"].Propose(testContext(t), fleet.Entry{Command: fleet.SetFormat{Format: f.format + 1}, At: time.Now(), Who: "test"})
+	if err != nil {
 		t.Fatalf("raise the format: %v", err)
 	}
 	if err := awaitRun(t, old); !errors.Is(err, fleet.ErrUndecodable) || !strings.Contains(err.Error(), "upgrade samara") {
-		t.Errorf("the controller of format 1 met a newer entry: %v; want %v and the cure", err, fleet.ErrUndecodable)
+		t.Errorf("the controller of the former format met a newer entry: %v; want %v and the cure", err, fleet.ErrUndecodable)
 	}
-	if _, err := g.stores["c2"].Propose(testContext(t), add); !errors.Is(err, fleet.ErrExists) {
-		t.Errorf("the others: %v; want %v", err, fleet.ErrExists)
+	awaitRevision(t, g.stores["c2"].Store, revision)
+	if _, err := g.stores["c2"].Propose(testContext(t), f.newer()); err != nil {
+		t.Errorf("the others: %v", err)
 	}
 }

@@ -317,7 +317,7 @@ func TestFormatIsRaisedOnceAllUnderstandIt(t *testing.T) {
 	c.add("a")
 	old.Store("")
 	c.revive("c3")
-	c.until("format 2", func() bool { return c.stores["c3"].State().Format() == 2 })
+	c.until("the newest format", func() bool { return c.stores["c3"].State().Format() == fleet.Format })
 	c.agree(c.add("b"))
 }
 

@@ -152,7 +152,12 @@ func TestImagesNetworksAndClusterThroughTheClient(t *testing.T) {
 	if ch, err := c.SetCluster(ctx, fleet.SetCluster{AuthorizedKeys: &keys}, ChangeOptions{}); err != nil || len(ch.Changed) != 1 {
 		t.Errorf("SetCluster: %+v, %v", ch, err)
 	}
-	if v, err := c.Cluster(ctx); err != nil || v.Name != "test" || !cmp.Equal(v.AuthorizedKeys, keys) {
+	upload := int64(1 << 30)
+	if ch, err := c.SetCluster(ctx, fleet.SetCluster{Seeding: &fleet.SetSeeding{NodeUpload: &upload}}, ChangeOptions{}); err != nil ||
+		!cmp.Equal(ch.Changed, []Difference{{Kind: "cluster", Name: "test", Action: "set", Fields: []Field{{Name: "seeding.node_upload", Is: "1073741824"}}}}) {
+		t.Errorf("SetCluster: %+v, %v", ch, err)
+	}
+	if v, err := c.Cluster(ctx); err != nil || v.Name != "test" || !cmp.Equal(v.AuthorizedKeys, keys) || v.Seeding != (fleet.Seeding{NodeUpload: upload}) {
 		t.Errorf("Cluster: %+v, %v", v, err)
 	}
 	if ch, err := c.DeleteImage(ctx, fleet.ImageRef{Name: "debian"}, ChangeOptions{}); err != nil || len(ch.Changed) != 1 {

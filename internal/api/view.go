@@ -13,12 +13,14 @@ type ClusterView struct {
 	CA             string             `json:"ca"` // PEM certificate, public
 	AuthorizedKeys []string           `json:"authorized_keys,omitempty"`
 	Controllers    []fleet.Controller `json:"controllers"`
+	Seeding        fleet.Seeding      `json:"seeding,omitzero"`
 	Format         int                `json:"format"` // of the log: what every controller is known to understand
 	Revision       fleet.Revision     `json:"revision"`
 }
 
 func viewCluster(c fleet.Cluster) ClusterView {
-	return ClusterView{Name: c.Name, ID: c.ID, CA: string(c.CA), AuthorizedKeys: c.AuthorizedKeys, Controllers: c.Controllers, Format: max(1, c.Format), Revision: c.Revision}
+	return ClusterView{Name: c.Name, ID: c.ID, CA: string(c.CA), AuthorizedKeys: c.AuthorizedKeys, Controllers: c.Controllers,
+		Seeding: c.Seeding, Format: max(1, c.Format), Revision: c.Revision}
 }
 
 // States of a node that are not the name of a phase. Between them, a node's state is the last phase its boot reached.
