@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/seeder/handout"
 )
 
 // patience is how long a test waits for what must happen; a loaded machine needs a fraction of it.
@@ -394,11 +395,11 @@ func TestAria2DownloadsThroughTheTracker(t *testing.T) {
 	if err := origin.Seed(info, bytes.NewReader(blob)); err != nil {
 		t.Fatal(err)
 	}
-	tracker := httptest.NewServer(NewTracker(TrackerConfig{Members: func(h Hash) []Member {
+	tracker := httptest.NewServer(NewTracker(TrackerConfig{Members: func(h Hash) []handout.Member {
 		if h != InfoHash(info) {
 			return nil
 		}
-		return []Member{{Name: "c1", Addr: origin.Addr(), Holding: HoldsAll, Alive: true, Origin: true}}
+		return []handout.Member{{Name: "c1", Addr: origin.Addr(), Holding: handout.HoldsAll, Alive: true, Origin: true}}
 	}}))
 	defer tracker.Close()
 	dir := t.TempDir()

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"hash/fnv"
 	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/samara-hpc/samara/seeder/handout"
 )
 
 // Bounds of what a tracker remembers of clients that are not members.
@@ -22,7 +25,10 @@ const (
 type TrackerConfig struct {
 	// Members returns who is in the swarm of a torrent, the origin included, or nothing if the torrent is not ours. It is
 	// called for every announce, from several goroutines.
-	Members func(Hash) []Member
+	Members func(Hash) []handout.Member
+	// Allow reports whether a client may call from an address; nil allows all. One that may not is told so, is not
+	// remembered, and learns nothing of a swarm.
+	Allow func(netip.Addr) bool
 	// Interval is how long a client should wait between announces; one that stays away for twice as long is forgotten.
 	// 0 means a minute.
 	Interval time.Duration
@@ -34,7 +40,8 @@ type TrackerConfig struct {
 // serves only torrents that have members, remembers a bounded number of clients, and believes the address a connection
 // comes from, never the one a client claims. It is an http.Handler for GET and HEAD.
 type Tracker struct {
-	members  func(Hash) []Member
+	members  func(Hash) []handout.Member
+	allow    func(netip.Addr) bool
 	interval time.Duration
 	now      func() time.Time
 
@@ -53,7 +60,7 @@ type announcer struct {
 
 // NewTracker returns a tracker that remembers nobody.
 func NewTracker(c TrackerConfig) *Tracker {
-	t := &Tracker{members: c.Members, interval: c.Interval, now: c.Now, known: make(map[Hash]map[netip.AddrPort]announcer)}
+	t := &Tracker{members: c.Members, allow: c.Allow, interval: c.Interval, now: c.Now, known: make(map[Hash]map[netip.AddrPort]announcer)}
 	if t.interval <= 0 {
 		t.interval = defaultAnnounceGap
 	}
@@ -89,14 +96,17 @@ func (t *Tracker) answer(query, remote string) ([]byte, error) {
 		return nil, fmt.Errorf("the address you call from cannot be read: %q", remote)
 	}
 	self := netip.AddrPortFrom(from.Addr().Unmap(), a.port)
+	if t.allow != nil && !t.allow(self.Addr()) {
+		return nil, fmt.Errorf("%s is the address of no node and no controller of this cluster: only those take part in its swarms", self.Addr())
+	}
 	members := t.members(a.hash)
 	if len(members) == 0 {
 		return nil, fmt.Errorf("torrent %s is not served here", a.hash)
 	}
 	var peers []trackerPeer
 	for _, m := range members {
-		if m.Alive && m.Holding != HoldsNone && m.Addr.Addr().Is4() && m.Addr.Port() != 0 {
-			peers = append(peers, trackerPeer{addr: m.Addr, seed: m.Holding == HoldsAll})
+		if m.Alive && !m.Suspect && m.Holding != handout.HoldsNone && m.Addr.Addr().Is4() && m.Addr.Port() != 0 {
+			peers = append(peers, trackerPeer{addr: m.Addr, seed: m.Holding == handout.HoldsAll})
 		}
 	}
 	peers = append(peers, t.note(a, self)...)
@@ -175,12 +185,13 @@ func (t *Tracker) expire(now time.Time) {
 }
 
 // choose returns at most as many peers as were asked for, never the asker, each address once: seeds first for one that
-// still wants something, and only others for a seed. As in a hand-out, hashing decides who is told of whom.
+// still wants something, and only others for a seed. Who is told of whom is a matter of hashing: standard clients want
+// dozens of peers and ask once a minute, so that they need no graph.
 func choose(a announce, self netip.AddrPort, peers []trackerPeer) []trackerPeer {
 	if a.event == "stopped" {
 		return nil
 	}
-	asker := hashOf(self.String())
+	asker := hashOf(self)
 	seen := map[netip.AddrPort]bool{self: true}
 	peers = slices.DeleteFunc(peers, func(p trackerPeer) bool {
 		drop := seen[p.addr] || a.left == 0 && p.seed
@@ -188,7 +199,7 @@ func choose(a announce, self netip.AddrPort, peers []trackerPeer) []trackerPeer 
 		return drop
 	})
 	for i := range peers {
-		peers[i].rank = mix(asker ^ mix(hashOf(peers[i].addr.String())))
+		peers[i].rank = mix(asker ^ mix(hashOf(peers[i].addr)))
 	}
 	slices.SortFunc(peers, func(x, y trackerPeer) int {
 		if x.seed != y.seed {
@@ -226,4 +237,18 @@ func (t *Tracker) encode(a announce, peers []trackerPeer, seeds, leeches int) []
 	}
 	b.WriteByte('e')
 	return b.Bytes()
+}
+
+// hashOf is the same on every machine.
+func hashOf(a netip.AddrPort) uint64 {
+	h := fnv.New64a()
+	h.Write(a.AppendTo(nil))
+	return h.Sum64()
+}
+
+// mix is the finalizer of splitmix64: it spreads a change of any bit over all bits.
+func mix(h uint64) uint64 {
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return h ^ h>>31
 }

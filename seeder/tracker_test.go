@@ -12,24 +12,30 @@ import (
 	"time"
 
 	"github.com/anacrolix/torrent/bencode"
+
+	"github.com/samara-hpc/samara/seeder/handout"
 )
+
+func memberAddr(i int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 7602)
+}
 
 // A trackerRig is a tracker with one torrent, whose origin is 10.0.0.0:7602, in a time of its own.
 type trackerRig struct {
 	*Tracker
 	hash    Hash
-	members []Member
+	members []handout.Member
 	now     time.Time
 }
 
 func newTrackerRig() *trackerRig {
 	r := &trackerRig{
 		hash:    Hash{0: 'a', 1: '+', 2: '%', 3: '&', 19: 0xff},
-		members: []Member{{Name: "c1", Addr: memberAddr(0), Holding: HoldsAll, Alive: true, Origin: true}},
+		members: []handout.Member{{Name: "c1", Addr: memberAddr(0), Holding: handout.HoldsAll, Alive: true, Origin: true}},
 		now:     time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
 	}
 	r.Tracker = NewTracker(TrackerConfig{
-		Members: func(h Hash) []Member {
+		Members: func(h Hash) []handout.Member {
 			if h != r.hash {
 				return nil
 			}
@@ -124,7 +130,7 @@ func TestTrackerForgetsWhoStaysAway(t *testing.T) {
 func TestTrackerHonoursNumWant(t *testing.T) {
 	r := newTrackerRig()
 	for i := 1; i < 200; i++ {
-		r.members = append(r.members, Member{Name: fmt.Sprint(i), Addr: memberAddr(i), Holding: HoldsSome, Alive: i%2 == 0})
+		r.members = append(r.members, handout.Member{Name: fmt.Sprint(i), Addr: memberAddr(i), Holding: handout.HoldsSome, Alive: i%2 == 0})
 	}
 	for want, ask := range map[int]string{0: "&numwant=0", 7: "&numwant=7", 30: "", 50: "&numwant=1000"} {
 		a, peers := r.ask(t, "10.9.0.1:4000", r.query(6881, "&left=1"+ask))
@@ -176,6 +182,29 @@ func TestTrackerRefusesWithAReason(t *testing.T) {
 	r.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/announce", nil))
 	if w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("POST: got status %d, want %d", w.Code, http.StatusMethodNotAllowed)
+	}
+}
+
+func TestTrackerAnswersMembersOfTheClusterOnly(t *testing.T) {
+	r := newTrackerRig()
+	r.allow = func(a netip.Addr) bool { return a == netip.MustParseAddr("10.9.0.1") }
+	if a, peers := r.ask(t, "[::ffff:10.9.0.1]:4000", r.query(6881, "&left=1")); a.Failure != "" || len(peers) != 1 {
+		t.Errorf("a member: got failure %q, peers %v", a.Failure, peers)
+	}
+	a, peers := r.ask(t, "10.9.0.2:4000", r.query(6881, "&left=1"))
+	if want := "10.9.0.2 is the address of no node"; !strings.Contains(a.Failure, want) || len(peers) != 0 {
+		t.Errorf("a stranger: got failure %q, peers %v, want %q", a.Failure, peers, want)
+	}
+	if r.count != 1 {
+		t.Errorf("%d announcers are remembered, want the member alone", r.count)
+	}
+}
+
+func TestTrackerNamesNoSuspects(t *testing.T) {
+	r := newTrackerRig()
+	r.members = append(r.members, handout.Member{Name: "bad", Addr: memberAddr(1), Holding: handout.HoldsAll, Alive: true, Suspect: true})
+	if _, peers := r.ask(t, "10.9.0.1:4000", r.query(6881, "&left=1")); fmt.Sprint(peers) != fmt.Sprint([]netip.AddrPort{memberAddr(0)}) {
+		t.Errorf("got %v, want the origin alone", peers)
 	}
 }
 

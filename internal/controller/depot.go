@@ -13,6 +13,7 @@ import (
 	"github.com/samara-hpc/samara/internal/api"
 	"github.com/samara-hpc/samara/internal/blob"
 	"github.com/samara-hpc/samara/seeder"
+	"github.com/samara-hpc/samara/seeder/handout"
 )
 
 // A depot is a controller's blobs and everything that keeps them right: imports, copies from and for other controllers,
@@ -178,10 +179,10 @@ func swarmAddress(c fleet.Controller) netip.AddrPort {
 }
 
 // whole returns the addresses of those members of a swarm that are alive and hold all of its blob.
-func whole(members []seeder.Member) []netip.AddrPort {
+func whole(members []handout.Member) []netip.AddrPort {
 	var addrs []netip.AddrPort
 	for _, m := range members {
-		if m.Alive && m.Holding == seeder.HoldsAll {
+		if m.Alive && m.Holding == handout.HoldsAll {
 			addrs = append(addrs, m.Addr)
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
-	"github.com/samara-hpc/samara/seeder"
+	"github.com/samara-hpc/samara/seeder/handout"
 )
 
 // How long what a node said of itself holds, and how often it is asked to say it.
@@ -43,7 +43,7 @@ type peerTable struct {
 
 // A memberList is the members of one swarm as they were a moment ago.
 type memberList struct {
-	members []seeder.Member
+	members []handout.Member
 	at      time.Time
 }
 
@@ -106,7 +106,7 @@ func (t *peerTable) sweep(now time.Time) {
 
 // members returns who holds or fetches a blob, by reports and by gossip, controllers left out. The caller must not
 // modify the list.
-func (t *peerTable) members(d fleet.Digest, now time.Time) []seeder.Member {
+func (t *peerTable) members(d fleet.Digest, now time.Time) []handout.Member {
 	t.mu.Lock()
 	list, ok := t.listed[d]
 	t.mu.Unlock()
@@ -120,13 +120,13 @@ func (t *peerTable) members(d fleet.Digest, now time.Time) []seeder.Member {
 	return list.members
 }
 
-func (t *peerTable) list(d fleet.Digest, now time.Time) []seeder.Member {
-	byName := map[string]seeder.Member{}
+func (t *peerTable) list(d fleet.Digest, now time.Time) []handout.Member {
+	byName := map[string]handout.Member{}
 	alive := map[string]bool{}
 	for _, h := range t.gossip() {
 		alive[h.name] = h.alive
 		if h.alive && h.holds(d) {
-			byName[h.name] = seeder.Member{Name: h.name, Rack: t.rackOf(h.name), Addr: h.addr, Holding: seeder.HoldsAll, Alive: true}
+			byName[h.name] = handout.Member{Name: h.name, Rack: t.rackOf(h.name), Addr: h.addr, Holding: handout.HoldsAll, Alive: true}
 		}
 	}
 	t.mu.Lock()
@@ -138,14 +138,14 @@ func (t *peerTable) list(d fleet.Digest, now time.Time) []seeder.Member {
 			}
 			continue
 		}
-		m := seeder.Member{Name: name, Rack: t.rackOf(name), Addr: p.addr, Holding: seeder.HoldsSome, Alive: now.Sub(p.seen) < fetchingTrust}
+		m := handout.Member{Name: name, Rack: t.rackOf(name), Addr: p.addr, Holding: handout.HoldsSome, Alive: now.Sub(p.seen) < fetchingTrust}
 		if p.swarm.Complete {
-			m.Holding = seeder.HoldsAll
+			m.Holding = handout.HoldsAll
 			m.Alive = alive[name] || now.Sub(p.seen) < seedingTrust
 		}
 		byName[name] = m
 	}
-	out := make([]seeder.Member, 0, len(byName))
+	out := make([]handout.Member, 0, len(byName))
 	for _, m := range byName {
 		out = append(out, m)
 	}
@@ -160,7 +160,8 @@ func (t *peerTable) answer(node string, r fleet.Report, controllers []fleet.Cont
 	t.mu.Lock()
 	starving := now.Sub(t.nodes[node].progress) > starvingAfter
 	t.mu.Unlock()
-	choice := seeder.HandOut(seeder.HandOutInput{Asker: node, Rack: t.rackOf(node), Starving: starving, Members: t.members(r.Swarm.Blob, now)})
+	table := handout.New(t.members(r.Swarm.Blob, now), 0)
+	choice := table.For(handout.Question{Name: node, Rack: t.rackOf(node), Starving: starving})
 	answer := fleet.SwarmAnswer{Peers: choice.Peers, Interval: fetchInterval}
 	if choice.Origin {
 		for _, c := range controllers {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
-	"github.com/samara-hpc/samara/seeder"
+	"github.com/samara-hpc/samara/seeder/handout"
 )
 
 var (
@@ -24,7 +24,7 @@ func swarmPort(host byte) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, 0, host}), 7602)
 }
 
-func names(members []seeder.Member, keep func(seeder.Member) bool) []string {
+func names(members []handout.Member, keep func(handout.Member) bool) []string {
 	var out []string
 	for _, m := range members {
 		if keep(m) {
@@ -35,7 +35,7 @@ func names(members []seeder.Member, keep func(seeder.Member) bool) []string {
 	return out
 }
 
-func aliveMember(m seeder.Member) bool { return m.Alive }
+func aliveMember(m handout.Member) bool { return m.Alive }
 
 func TestWhoIsInASwarm(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

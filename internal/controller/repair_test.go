@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
-	"github.com/samara-hpc/samara/seeder"
+	"github.com/samara-hpc/samara/seeder/handout"
 )
 
 func (h *head) is(have, missing, corrupt int) func() bool {
@@ -192,10 +192,10 @@ func TestFailedTriesAreFartherAndFartherApart(t *testing.T) {
 
 func TestWholeMembersAreSources(t *testing.T) {
 	addr := newScene(t, 1, 2, nil).heads[0].swarm.Addr()
-	got := whole([]seeder.Member{
-		{Addr: addr, Alive: true, Holding: seeder.HoldsAll},
-		{Alive: true, Holding: seeder.HoldsSome},
-		{Holding: seeder.HoldsAll},
+	got := whole([]handout.Member{
+		{Addr: addr, Alive: true, Holding: handout.HoldsAll},
+		{Alive: true, Holding: handout.HoldsSome},
+		{Holding: handout.HoldsAll},
 	})
 	if len(got) != 1 || got[0] != addr {
 		t.Errorf("got %v, want %v", got, addr)

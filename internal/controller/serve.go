@@ -25,6 +25,7 @@ import (
 	"github.com/samara-hpc/samara/mesh"
 	"github.com/samara-hpc/samara/raftstore"
 	"github.com/samara-hpc/samara/seeder"
+	"github.com/samara-hpc/samara/seeder/handout"
 )
 
 // Config says how a controller runs.
@@ -176,7 +177,7 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 	depot := newDepot(depotConfig{
 		Self: me, Blobs: k.blobs, Swarm: swarm, Log: store{k.store}, CollectAfter: k.CollectAfter, Agent: k.Agent, Others: others.forDepot, Logger: log,
 		Running: func(root fleet.Digest) bool {
-			return slices.ContainsFunc(peers.members(root, time.Now()), func(m seeder.Member) bool { return m.Alive })
+			return slices.ContainsFunc(peers.members(root, time.Now()), func(m handout.Member) bool { return m.Alive })
 		},
 		Nodes: func(root fleet.Digest) []netip.AddrPort { return whole(peers.members(root, time.Now())) },
 	})
@@ -224,14 +225,14 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 
 // tracker answers standard clients of a swarm.
 func (k *core) tracker(source *origin, peers *peerTable, others *neighbours) http.Handler {
-	return seeder.NewTracker(seeder.TrackerConfig{Members: func(h seeder.Hash) []seeder.Member {
+	return seeder.NewTracker(seeder.TrackerConfig{Members: func(h seeder.Hash) []handout.Member {
 		d, ok := source.digestOf(h)
 		if !ok {
 			return nil
 		}
-		var origins []seeder.Member
+		var origins []handout.Member
 		for _, c := range others.live() {
-			origins = append(origins, seeder.Member{Name: c.ID, Addr: swarmAddress(c), Holding: seeder.HoldsAll, Alive: true, Origin: true})
+			origins = append(origins, handout.Member{Name: c.ID, Addr: swarmAddress(c), Holding: handout.HoldsAll, Alive: true, Origin: true})
 		}
 		return append(origins, peers.members(d, time.Now())...)
 	}})
