@@ -35,7 +35,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup:               serveScript,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": status, "lines": lines, "lead": lead, "more": more, "watch": watch},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": status, "lines": lines, "lead": lead, "more": more, "watch": watch, "swarm": swarm},
 	})
 }
 
@@ -100,7 +100,7 @@ func serveScript(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	server := api.New(api.Config{Store: m, Images: m, Observer: m, Agents: m, Health: m, Controllers: m, Backups: m,
+	server := api.New(api.Config{Store: m, Images: m, Observer: m, Agents: m, Health: m, Controllers: m, Backups: m, Swarms: m,
 		Logger: slog.New(slog.DiscardHandler), User: uint32(os.Getuid())})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -169,6 +169,7 @@ type memory struct {
 	past    []fleet.State // from revision 1 on
 	changed chan struct{} // closed with the next change
 	leader  string
+	swarm   api.SwarmView // but its Image
 }
 
 type memoryKey struct{}
@@ -315,9 +316,7 @@ func (m *memory) Renew(context.Context, string, fleet.RenewRequest) (fleet.Renew
 	return fleet.RenewAnswer{}, identity.ErrToken
 }
 
-func (m *memory) Report(context.Context, string, netip.AddrPort, fleet.Report) error { return nil }
-
-func (m *memory) Swarm(context.Context, string, netip.AddrPort, fleet.Report) (fleet.SwarmAnswer, error) {
+func (m *memory) Report(context.Context, string, netip.AddrPort, fleet.Report) (fleet.SwarmAnswer, error) {
 	return fleet.SwarmAnswer{}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,7 +23,8 @@ func newNodeList(g *global) *cobra.Command {
 		Long: `List nodes and what they do. STATE is the last phase of the newest boot: ready for a node that is
 up, unseen for one that no controller has heard of since it started, failing for one whose boot
 tries a step again and again, silent for one that has not been heard of for five minutes, discovering
-for one that waits for an unknown machine (see samara node discover).`,
+for one that waits for an unknown machine (see samara node discover). What several of its peers
+complain about follows: "ready, sends corrupt pieces"; they do not ask such a node any more.`,
 		Example: `  samara node list
   samara node list 'n[001-100]' -o json
   samara node list -o name`,
@@ -105,7 +107,18 @@ func nodeState(n api.NodeView, now time.Time) string {
 	if now.Before(n.Discover) {
 		return "discovering until " + clock(n.Discover)
 	}
-	return n.State
+	return strings.Join(append([]string{n.State}, faultsOf(n)...), ", ")
+}
+
+// faultsOf says what a node does to its peers that so many complain about that it is not asked any more.
+func faultsOf(n api.NodeView) []string {
+	var out []string
+	for _, f := range n.Faults {
+		if f.Avoided {
+			out = append(out, f.What())
+		}
+	}
+	return out
 }
 
 func address(i fleet.Interface) string {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -65,6 +66,9 @@ func oneNodeTable(n api.NodeView, now time.Time) table {
 	t.add("since", ago(n.Since, now))
 	if n.Failure != "" {
 		t.add("failure", n.Failure)
+	}
+	for _, f := range n.Faults {
+		t.add("complaint", fmt.Sprintf("%s: %s of %s, the last %s", f.What(), count(f.Count, "time"), count(f.Complainers, "peer"), ago(f.Last, now)))
 	}
 	return t
 }

@@ -109,3 +109,12 @@ func encode(data any, form string) ([]byte, error) {
 	}
 	return y, nil
 }
+
+// encodeLine writes data as one line of JSON.
+func encodeLine(data any) ([]byte, error) {
+	b, err := json.Marshal(data)
+	if err != nil {
+		return nil, fmt.Errorf("encode json: %w", err)
+	}
+	return append(b, '\n'), nil
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -106,11 +105,11 @@ func (w *watcher) line(l api.WatchLine) error {
 		return nil // a sign of life
 	}
 	if w.json {
-		b, err := json.Marshal(l)
+		b, err := encodeLine(l)
 		if err != nil {
-			return fmt.Errorf("encode json: %w", err)
+			return err
 		}
-		_, err = w.out.Write(append(b, '\n'))
+		_, err = w.out.Write(b)
 		return err
 	}
 	for _, text := range changeLines(l.Changed, false) {

@@ -24,9 +24,7 @@ func (s *Server) status(ctx context.Context, r *request, _ none) (Status, error)
 	for i := range state.Images() {
 		st.Images += len(i.Versions)
 	}
-	if st.Problems == nil {
-		st.Problems = []Problem{}
-	}
+	st.Problems = append(append([]Problem{}, st.Problems...), s.suspicions()...)
 	st.Controllers = []ControllerView{}
 	if s.Controllers != nil {
 		st.Controllers = append(st.Controllers, s.Controllers.List()...)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -129,4 +130,67 @@ func (s *Server) faults() map[string][]Suspect {
 		}
 	}
 	return by
+}
+
+// What says what the peer does, in words for people that follow its name.
+func (s Suspect) What() string {
+	switch s.Fault {
+	case fleet.FaultCorrupt:
+		return "sends corrupt pieces"
+	case fleet.FaultStalled:
+		return "keeps peers waiting"
+	case fleet.FaultProtocol:
+		return "breaks the protocol"
+	case fleet.FaultFlood:
+		return "floods peers with calls"
+	case fleet.FaultStranger:
+		return "is no member of the cluster"
+	}
+	return "is said to be at fault: " + string(s.Fault)
+}
+
+// maxSuspectProblems bounds the problems that a status has of suspects.
+const maxSuspectProblems = 8
+
+// suspicions returns what is to be done about the peers that controllers name to nobody any more.
+func (s *Server) suspicions() []Problem {
+	if s.Swarms == nil {
+		return nil
+	}
+	var all []Problem
+	for _, f := range s.Swarms.Suspects() {
+		if f.Avoided {
+			all = append(all, f.problem())
+		}
+	}
+	if more := len(all) - maxSuspectProblems; more > 0 {
+		all = append(all[:maxSuspectProblems], Problem{
+			What: fmt.Sprintf("%d more complaints about peers", more),
+			Cure: "samara node list shows the nodes; if there are this many, look at what they have in common first: a switch, a kernel",
+		})
+	}
+	return all
+}
+
+// problem returns what is wrong with a suspect, and the cure.
+func (s Suspect) problem() Problem {
+	who, say := s.Peer.String(), "says 1 peer"
+	if s.Node != "" {
+		who = fmt.Sprintf("node %s (%s)", s.Node, s.Peer)
+	}
+	if s.Complainers != 1 {
+		say = fmt.Sprintf("say %d peers", s.Complainers)
+	}
+	p := Problem{What: fmt.Sprintf("%s %s, %s", who, s.What(), say)}
+	switch {
+	case s.Node == "":
+		p.Cure = fmt.Sprintf("find the machine that has %s; no node asks it for anything", s.Peer)
+	case s.Fault == fleet.FaultCorrupt:
+		p.Cure = fmt.Sprintf("samara node show %s; power it off or replace its memory; its peers no longer ask it", s.Node)
+	case s.Fault == fleet.FaultStalled:
+		p.Cure = fmt.Sprintf("samara node show %s; look at its network link and its load; its peers no longer ask it", s.Node)
+	default:
+		p.Cure = fmt.Sprintf("samara node show %s; boot it again, and see what else runs on it; its peers no longer ask it", s.Node)
+	}
+	return p
 }

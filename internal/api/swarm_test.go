@@ -68,3 +68,27 @@ func TestNodesShowWhatPeersComplainAbout(t *testing.T) {
 		t.Errorf("Nodes: %+v, %v; want one fault", all, err)
 	}
 }
+
+func TestStatusNamesSuspects(t *testing.T) {
+	rig := newRig(t)
+	hearsay, stranger := suspect("n1"), suspect("")
+	hearsay.Avoided, stranger.Fault, stranger.Complainers = false, fleet.FaultStranger, 1
+	rig.faults = []Suspect{suspect("n1"), hearsay, stranger}
+	s, err := rig.local(t).Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Problem{
+		{What: "node n1 (10.1.0.11) sends corrupt pieces, say 2 peers", Cure: "samara node show n1; power it off or replace its memory; its peers no longer ask it"},
+		{What: "10.1.0.11 is no member of the cluster, says 1 peer", Cure: "find the machine that has 10.1.0.11; no node asks it for anything"},
+	}
+	if diff := cmp.Diff(want, s.Problems); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+	for range 100 {
+		rig.faults = append(rig.faults, suspect("n1"))
+	}
+	if s, err = rig.local(t).Status(t.Context()); err != nil || len(s.Problems) != maxSuspectProblems+1 || s.Problems[maxSuspectProblems].What != "94 more complaints about peers" {
+		t.Errorf("problems of 102 suspects: %+v, %v", s.Problems, err)
+	}
+}
