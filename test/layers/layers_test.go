@@ -21,6 +21,7 @@ var table = map[string][]string{
 	"raftstore":             {"fleet"},
 	"mesh":                  {"fleet"},
 	"seeder":                {"fleet", "seeder/handout"},
+	"seeder/origin":         {},
 	"seeder/handout":        {},
 	"initramfs":             {"fleet"},
 	"internal/blob":         {"fleet"},

@@ -1,0 +1,155 @@
+package origin
+
+import "time"
+
+// What time does.
+const (
+	sweepsPerStarvation = 20                     // how often the clocks are looked at
+	introduction        = 500 * time.Millisecond // until a peer that does not say what it has is taken to have nothing
+	lingering           = 5 * time.Second        // that a peer which has everything stays, while others want the place
+	witnesses           = 8                      // complete peers that stay all the same: they show that the blob is out there
+	patienceFactor      = 4                      // medians until something counts as starving
+	longestPatience     = 5 * time.Minute
+)
+
+// Wake is when Tick is next needed, and false if it is not before another event.
+func (o *Origin) Wake() (time.Duration, bool) {
+	if len(o.order) == o.seeds {
+		return 0, false
+	}
+	return o.swept + o.conf.Starvation/sweepsPerStarvation, true
+}
+
+// Tick tells the Origin what time it is.
+func (o *Origin) Tick(now time.Duration) {
+	o.advance(now)
+	if at, ok := o.Wake(); !ok || o.now < at {
+		return
+	}
+	o.swept = o.now
+	patience := o.patience()
+	longest := time.Duration(0)
+	for _, p := range o.order {
+		if !p.introduced && o.now-p.joined >= introduction {
+			o.introduce(p)
+		}
+		o.review(p, patience)
+		longest = max(longest, o.starve(p, patience))
+	}
+	o.raise(patience, longest)
+	o.release()
+}
+
+// patience is R, how long nothing may happen before something is done about it.
+func (o *Origin) patience() time.Duration {
+	m, _ := o.spreads.median()
+	return min(max(o.conf.Starvation, patienceFactor*m), max(o.conf.Starvation, longestPatience))
+}
+
+// review takes from p the pieces that it does not fetch, and lets others be shown those that take it too long.
+func (o *Origin) review(p *peer, patience time.Duration) {
+	m, known := o.finishes.median()
+	slow := max(patience, patienceFactor*m)
+	for k := len(p.pending) - 1; k >= 0; k-- {
+		r := &p.pending[k]
+		idle, waits := o.now-r.last, p.waits(r.piece)
+		switch {
+		case !waits && idle >= patience:
+			o.letGoOf(p, r)
+		case waits && idle >= patienceFactor*patience, known && o.now-r.shown >= slow:
+			if !r.late {
+				o.postpone(r)
+				o.strike(p)
+			}
+		}
+	}
+}
+
+// letGoOf ends a reveal that came to nothing.
+func (o *Origin) letGoOf(p *peer, r *reveal) {
+	i := r.piece
+	if o.pieces[i].copies == 0 {
+		o.letGo.set(i)
+	}
+	o.forget(p, i)
+	o.strike(p)
+}
+
+// starve decides whether p starves, and returns for how long it has if so.
+func (o *Origin) starve(p *peer, patience time.Duration) time.Duration {
+	if p.complete != never || !p.introduced || p.closing || o.mute(p, patience) {
+		o.feed(p, false)
+		return 0
+	}
+	starved := o.now - p.gain
+	switch {
+	case len(p.pending) == 0 && starved >= patience:
+		o.feed(p, true)
+		return starved
+	case p.hungry && o.choose(p, &o.relief, &p.have) < 0:
+		o.feed(p, false)
+	}
+	return 0
+}
+
+// feed notes whether p is fed more than its share.
+func (o *Origin) feed(p *peer, hungry bool) {
+	if p.hungry == hungry {
+		return
+	}
+	p.hungry = hungry
+	if hungry {
+		o.hungry++
+		o.news = true
+		return
+	}
+	if o.hungry--; o.hungry == 0 {
+		o.relief.reset()
+	}
+}
+
+// raise allows one more copy of the pieces that make no progress: to who starves, or to anybody if a piece stays with the only
+// peer that has it while most others spread.
+func (o *Origin) raise(patience, longest time.Duration) {
+	most := o.held > 0 && 4*o.spread >= 3*o.held
+	if o.hungry == 0 && !most {
+		return
+	}
+	for i := range o.pieces {
+		c := &o.pieces[i]
+		lacking := len(o.order) - int(c.copies)
+		if c.withdrawn || lacking == 0 || c.reveals > 0 || o.fresh.has(i) {
+			continue
+		}
+		due := min(max(c.progress, o.newcomer)+patience, c.progress+patienceFactor*patience)
+		if o.now < due && longest < patienceFactor*patience {
+			continue
+		}
+		if o.hungry > 0 && o.relief.set(i) {
+			o.news = true
+		}
+		if most && c.copies == 1 && lacking > 1 && o.spare.set(i) {
+			o.news = true
+		}
+	}
+}
+
+// release hangs up on peers that have everything, those first that had it first, while others lack something.
+func (o *Origin) release() {
+	if o.seeds <= witnesses {
+		return
+	}
+	extra := o.seeds - witnesses
+	for _, p := range o.order {
+		if p.closing && p.complete != never {
+			extra--
+		}
+	}
+	for _, p := range o.order {
+		if extra > 0 && !p.closing && p.complete != never && o.now-p.complete >= lingering && len(p.queue) == 0 {
+			p.closing = true
+			extra--
+			o.out = append(o.out, Action{Kind: Close, Peer: p.id, Why: "complete"})
+		}
+	}
+}
