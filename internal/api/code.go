@@ -20,6 +20,8 @@ var (
 	ErrTooOld      = errors.New("no longer known")    // a watch from a revision that is not remembered: list, and watch from there
 	ErrTooLarge    = errors.New("request too large")  // the body is over the route's limit
 	ErrRoute       = errors.New("no such route")      // the path or its method is not served
+	ErrBusy        = errors.New("busy")               // as many are served as can be: ask again after Retry-After
+	ErrRange       = errors.New("beyond the end")     // a range begins where the blob has no bytes
 	ErrInternal    = errors.New("controller's fault") // anything that has no code of its own
 )
 
@@ -53,6 +55,8 @@ func codes() []code {
 		{"compacted", http.StatusGone, ErrTooOld},
 		{"invalid", http.StatusBadRequest, fleet.ErrInvalid},
 		{"timeout", http.StatusGatewayTimeout, context.DeadlineExceeded},
+		{"busy", http.StatusServiceUnavailable, ErrBusy},
+		{"beyond_end", http.StatusRequestedRangeNotSatisfiable, ErrRange},
 		{"internal", http.StatusInternalServerError, ErrInternal},
 	}
 }

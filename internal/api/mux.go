@@ -129,6 +129,7 @@ func (s *Server) routes() []route {
 		on(agentEnroll, s.enroll),
 		on(agentRenew, s.renew),
 		on(agentReport, s.report),
+		handle(agentBlob, s.sendRange),
 	}
 }
 

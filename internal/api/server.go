@@ -22,6 +22,7 @@ type Config struct {
 	Peers       Peers       // nil answers its routes with ErrUnavailable
 	Backups     Backups     // nil answers its route with ErrUnavailable
 	Swarms      Swarms      // nil answers its route with ErrUnavailable
+	Roots       Roots       // nil answers its route with ErrUnavailable
 	Logger      *slog.Logger
 	User        uint32           // the user id that the Unix socket obeys; the zero value is root
 	Now         func() time.Time // nil is time.Now
@@ -37,6 +38,7 @@ type Server struct {
 	heartbeat time.Duration // of watches
 	feed      feed
 	joins     joinLimiter
+	ranges    ranges
 }
 
 // New returns a Server.

@@ -199,7 +199,7 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 		hello: h.hello, authority: keys.authority, logger: log, now: time.Now}
 	h.controllers = members.List
 	people := api.New(api.Config{Store: store{k.store}, Images: depot.images, Observer: observer{journal}, Agents: agents, Health: h,
-		Controllers: members, Logger: log,
+		Roots: roots{k.blobs}, Controllers: members, Logger: log,
 		Peers:   &peering{blobSource: depot.puller, store: k.store, journal: journal, spent: spent, epoch: identity.NewBootID(), hello: h.hello},
 		Backups: &backups{dir: k.dir, state: state, blobs: k.blobs, version: k.Version, now: time.Now}})
 	socket, err := api.ListenSocket(k.Socket)
