@@ -45,6 +45,7 @@ type Observations struct {
 	Unknown []fleet.UnknownMachine `json:"unknown,omitempty"`
 	Spent   []identity.SpentToken  `json:"spent,omitempty"`
 	Next    string                 `json:"next"` // the mark to ask with for what comes after
+	Time    time.Time              `json:"time"` // by the clock of who saw, when it answered
 }
 
 // A Committed is the answer of a leader to another controller's question for a revision.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
@@ -22,8 +21,9 @@ type agents struct {
 	blobs   *blob.Store
 	journal *observe.Journal
 	peers   *peerTable
+	roster  *roster
 
-	origins   func() []fleet.Controller // those that are alive
+	origins   func(root fleet.Digest) []fleet.Controller // those that are alive and offer it
 	authority func(fleet.Cluster) (*identity.Authority, error)
 	spent     *identity.SpentTokens
 	now       func() time.Time
@@ -101,7 +101,8 @@ func (a *agents) manifest(state fleet.State, cluster fleet.Cluster, token identi
 		Address: netip.PrefixFrom(iface.IP, network.Subnet.Bits()), Gateway: network.Gateway, DNS: network.DNS, Domain: network.Domain,
 		MachineID: cluster.MachineID(node.Name), AuthorizedKeys: cluster.AuthorizedKeys,
 		Image: img.Name, Version: version.Number, Root: version.Root, Torrent: info,
-		Controllers: cluster.Controllers, Ports: cluster.NodePorts(), MeshKey: cluster.MeshKey, Time: now.UTC(),
+		Controllers: cluster.Controllers, Ports: cluster.NodePorts(), Roster: a.roster.list(), Seeding: cluster.Seeding,
+		MeshKey: cluster.MeshKey, Time: now.UTC(),
 	}, nil
 }
 
@@ -147,19 +148,45 @@ func (a *agents) Renew(_ context.Context, node string, r fleet.RenewRequest) (fl
 
 // Report takes note of a boot and says whom to fetch the image from.
 func (a *agents) Report(_ context.Context, node string, remote netip.AddrPort, r fleet.Report) (fleet.SwarmAnswer, error) {
-	state := a.state()
+	state, now := a.state(), a.now()
 	n, ok := state.Node(node)
 	if !ok {
 		return fleet.SwarmAnswer{}, fmt.Errorf("node %s: %w", node, fleet.ErrNotFound)
 	}
 	cluster, _ := state.Cluster()
-	from := remote.Addr().Unmap()
-	at := max(0, slices.IndexFunc(n.Interfaces, func(i fleet.Interface) bool { return i.IP == from }))
-	var mac fleet.MAC
-	if len(n.Interfaces) > 0 {
-		mac = n.Interfaces[at].MAC
+	r.Swarm.Complaints = r.Swarm.Complaints[:min(len(r.Swarm.Complaints), fleet.MaxComplaints)]
+	port := interfaceAt(n, remote.Addr().Unmap())
+	a.journal.Report(node, port.MAC, r)
+	a.peers.report(node, n.Rack, netip.AddrPortFrom(port.IP, cluster.NodePorts().Swarm), r, now)
+	choice, interval := a.peers.answer(node, r, now)
+	answer := fleet.SwarmAnswer{Peers: choice.Peers, Interval: interval, Seeding: cluster.Seeding}
+	if choice.Origin {
+		// Each node has an order of its own, and keeps it, so that the load spreads.
+		for _, c := range fleet.Order(port.MAC, a.origins(r.Swarm.Blob)) {
+			answer.Origin = append(answer.Origin, swarmAddress(c))
+		}
 	}
-	a.journal.Report(node, mac, r)
-	a.peers.report(node, netip.AddrPortFrom(from, cluster.NodePorts().Swarm), r, a.now())
-	return a.peers.answer(node, r, a.origins(), a.now()), nil
+	if list := a.roster.list(); list.ID != r.Swarm.Roster {
+		answer.Roster = &list
+	}
+	return answer, nil
+}
+
+// interfaceAt returns the interface that a node calls from, or else its first with an address: its peers speak to no address
+// that the state does not name. A node without any is where it calls from.
+func interfaceAt(n fleet.Node, from netip.Addr) fleet.Interface {
+	for _, i := range n.Interfaces {
+		if i.IP == from {
+			return i
+		}
+	}
+	for _, i := range n.Interfaces {
+		if i.IP.IsValid() {
+			return i
+		}
+	}
+	if len(n.Interfaces) == 0 {
+		return fleet.Interface{IP: from}
+	}
+	return fleet.Interface{MAC: n.Interfaces[0].MAC, IP: from}
 }

@@ -89,7 +89,7 @@ func (p *peering) Observed(ctx context.Context, after string) (api.Observations,
 		news := p.journal.Since(look, from.journal)
 		done()
 		if len(spent) > 0 || news.Next != from.journal || ctx.Err() != nil {
-			return api.Observations{Boots: news.Boots, Unknown: news.Unknown, Spent: spent, Next: p.formatMark(mark{news.Next, last})}, nil
+			return api.Observations{Boots: news.Boots, Unknown: news.Unknown, Spent: spent, Next: p.formatMark(mark{news.Next, last}), Time: time.Now()}, nil
 		}
 	}
 }
@@ -108,12 +108,17 @@ func (l *learner) learn(_ string, o api.Observations) {
 	now := l.now()
 	l.spent.Learn(o.Spent, now)
 	l.journal.Learn(observe.News{Boots: o.Boots, Unknown: o.Unknown})
+	var ahead time.Duration // of our clock before the other's
+	if !o.Time.IsZero() {
+		ahead = now.Sub(o.Time)
+	}
 	state := l.state()
 	cluster, _ := state.Cluster()
 	for _, b := range o.Boots {
 		if n, ok := state.Node(b.Node); ok && !b.Swarm.Blob.IsZero() {
 			if i, ok := n.Interface(b.MAC); ok && i.IP.IsValid() {
-				l.peers.hear(b, netip.AddrPortFrom(i.IP, cluster.NodePorts().Swarm), now)
+				b.Seen = b.Seen.Add(ahead)
+				l.peers.hear(b, n.Rack, netip.AddrPortFrom(i.IP, cluster.NodePorts().Swarm), now)
 			}
 		}
 	}

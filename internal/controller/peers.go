@@ -1,24 +1,28 @@
 package controller
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/seeder"
 	"github.com/samara-hpc/samara/seeder/handout"
 )
 
 // How long what a node said of itself holds, and how often it is asked to say it.
 const (
-	fetchInterval  = 2 * time.Second  // between questions of a node that fetches
-	seedInterval   = 30 * time.Second // between those of one that seeds
-	fetchingTrust  = 10 * time.Second // after which a silent node that was fetching counts as gone
-	seedingTrust   = 90 * time.Second // after which a silent node that was seeding counts as gone, unless gossip has it alive
+	fetchInterval  = 2 * time.Second  // between reports of a node that fetches
+	seedInterval   = 30 * time.Second // between those of one that seeds; agents add a jitter
+	fetchingTrust  = 7 * time.Second  // after three missed reports, a node that was fetching counts as gone
+	seedingTrust   = 90 * time.Second // after three missed reports, a node that was seeding does, unless gossip has it alive
 	starvingAfter  = 10 * time.Second // without a verified byte, a node may ask the origin whatever the swarm looks like
 	forgetPeerPast = 10 * time.Minute
 	sweepInterval  = time.Minute
-	membersStay    = 500 * time.Millisecond // how old a list of members may be: thousands of nodes ask within a second
+	tableStays     = 500 * time.Millisecond // how old a table may be: thousands of nodes ask within a second
+	maxTables      = 64                     // swarms whose tables are kept at a time
+	rateWeight     = 0.3                    // of the newest figure in a node's rate
 )
 
 // A holder is what gossip says of one node: which blobs it holds whole.
@@ -29,50 +33,66 @@ type holder struct {
 	holds func(fleet.Digest) bool
 }
 
+// peerSources are what a peerTable asks. They must not call it.
+type peerSources struct {
+	gossip func() []holder
+	rackOf func(node string) string
+	isNode func(netip.Addr) bool
+	faults func() []seeder.Fault // what this controller holds against peers
+}
+
 // A peerTable knows which node holds what of which blob: from the nodes' reports, and from gossip for nodes that have
 // not reported to this controller. It is soft state. Its methods may be called from any goroutine.
 type peerTable struct {
-	gossip func() []holder
-	rackOf func(node string) string
+	sources peerSources
 
 	mu     sync.Mutex
 	nodes  map[string]peer
-	swept  time.Time // when forgotten nodes were last looked for
-	listed map[fleet.Digest]memberList
+	swarms map[fleet.Digest]map[string]struct{} // the nodes by what they hold or fetch
+	swept  time.Time                            // when forgotten nodes were last looked for
+	tables map[fleet.Digest]*swarmTable
+	ruling verdict // on what nodes complain of
+	judged time.Time
 }
 
-// A memberList is the members of one swarm as they were a moment ago.
-type memberList struct {
+// A swarmTable is one swarm as it was a moment ago.
+type swarmTable struct {
+	mu      sync.Mutex
 	members []handout.Member
+	graph   *handout.Table
+	nodes   int // that had reported
 	at      time.Time
 }
 
-// A peer is one node's last report.
+// A peer is one node's last report, and what follows from those before it.
 type peer struct {
 	addr     netip.AddrPort
+	rack     string
 	boot     string
 	swarm    fleet.SwarmReport
 	seen     time.Time // when it reported
 	progress time.Time // when it last had more than before
+	rate     float64   // bytes per second that it gains
+	named    int       // how many peers it was last told of, by this controller
 }
 
-func newPeerTable(gossip func() []holder, rackOf func(string) string) *peerTable {
-	return &peerTable{gossip: gossip, rackOf: rackOf, nodes: map[string]peer{}, listed: map[fleet.Digest]memberList{}}
+func newPeerTable(sources peerSources) *peerTable {
+	return &peerTable{sources: sources, nodes: map[string]peer{}, swarms: map[fleet.Digest]map[string]struct{}{}, tables: map[fleet.Digest]*swarmTable{}}
 }
 
-// report takes note of what a node holds that speaks BitTorrent at addr.
-func (t *peerTable) report(node string, addr netip.AddrPort, r fleet.Report, now time.Time) {
-	t.put(node, peer{addr: addr, boot: r.BootID, swarm: r.Swarm, seen: now}, now)
+// report takes note of what a node holds that stands in rack and speaks BitTorrent at addr.
+func (t *peerTable) report(node, rack string, addr netip.AddrPort, r fleet.Report, now time.Time) {
+	t.put(node, peer{addr: addr, rack: rack, boot: r.BootID, swarm: r.Swarm, seen: now}, now)
 }
 
-// hear takes note of what another controller was told by a node that speaks BitTorrent at addr. What that controller's
-// clock says is later than now counts as now.
-func (t *peerTable) hear(b fleet.Boot, addr netip.AddrPort, now time.Time) {
+// hear takes note of what another controller was told, at b.Seen by this controller's clock, by a node that stands in rack
+// and speaks BitTorrent at addr.
+func (t *peerTable) hear(b fleet.Boot, rack string, addr netip.AddrPort, now time.Time) {
 	seen := b.Seen
 	if seen.After(now) {
 		seen = now
 	}
-	t.put(b.Node, peer{addr: addr, boot: b.ID, swarm: b.Swarm, seen: seen}, now)
+	t.put(b.Node, peer{addr: addr, rack: rack, boot: b.ID, swarm: b.Swarm, seen: seen}, now)
 }
 
 // put keeps the newer of two pictures of a node.
@@ -83,65 +103,125 @@ func (t *peerTable) put(node string, p peer, now time.Time) {
 	if known && p.seen.Before(old.seen) {
 		return
 	}
-	p.progress = p.seen
-	if known && old.boot == p.boot && old.swarm.Blob == p.swarm.Blob && p.swarm.Have <= old.swarm.Have {
-		p.progress = old.progress
+	p.progress, p.named = p.seen, old.named
+	if known && old.boot == p.boot && old.swarm.Blob == p.swarm.Blob {
+		p.rate = old.rateWith(p)
+		if p.swarm.Have <= old.swarm.Have {
+			p.progress = old.progress
+		}
 	}
+	if old.swarm.Blob != p.swarm.Blob {
+		t.part(node, old.swarm.Blob)
+	}
+	of := t.swarms[p.swarm.Blob]
+	if of == nil {
+		of = map[string]struct{}{}
+		t.swarms[p.swarm.Blob] = of
+	}
+	of[node] = struct{}{}
 	t.nodes[node] = p
 	if now.Sub(t.swept) > sweepInterval {
 		t.sweep(now)
 	}
 }
 
+// rateWith returns the rate of a node whose last report was p, smoothed over the reports before it.
+func (p peer) rateWith(next peer) float64 {
+	passed := next.seen.Sub(p.seen).Seconds()
+	if passed <= 0 || next.swarm.Have < p.swarm.Have {
+		return p.rate
+	}
+	rate := float64(next.swarm.Have-p.swarm.Have) / passed
+	if p.rate == 0 {
+		return rate
+	}
+	return rateWeight*rate + (1-rateWeight)*p.rate
+}
+
+// part takes a node out of a swarm. The caller holds t.mu.
+func (t *peerTable) part(node string, d fleet.Digest) {
+	delete(t.swarms[d], node)
+	if len(t.swarms[d]) == 0 {
+		delete(t.swarms, d)
+	}
+}
+
 // sweep forgets nodes that have long been silent. The caller holds t.mu.
 func (t *peerTable) sweep(now time.Time) {
 	t.swept = now
-	clear(t.listed)
+	clear(t.tables)
 	for name, p := range t.nodes {
 		if now.Sub(p.seen) > forgetPeerPast {
 			delete(t.nodes, name)
+			t.part(name, p.swarm.Blob)
 		}
 	}
+}
+
+// alive reports whether a node is believed to be there; gossip says whether it hears it.
+func (p peer) alive(gossip bool, now time.Time) bool {
+	if p.swarm.Complete {
+		return gossip || now.Sub(p.seen) < seedingTrust
+	}
+	return now.Sub(p.seen) < fetchingTrust
 }
 
 // members returns who holds or fetches a blob, by reports and by gossip, controllers left out. The caller must not
 // modify the list.
 func (t *peerTable) members(d fleet.Digest, now time.Time) []handout.Member {
-	t.mu.Lock()
-	list, ok := t.listed[d]
-	t.mu.Unlock()
-	if age := now.Sub(list.at); ok && age >= 0 && age < membersStay {
-		return list.members
-	}
-	list = memberList{t.list(d, now), now}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.listed[d] = list
-	return list.members
+	members, _ := t.swarm(d, now)
+	return members
 }
 
+// swarm returns a swarm as it is or was a moment ago. It is looked at anew also when a quarter more nodes have reported
+// than had then: when a cluster is switched on, the first to ask are followed by all others within that moment.
+func (t *peerTable) swarm(d fleet.Digest, now time.Time) ([]handout.Member, *handout.Table) {
+	t.mu.Lock()
+	s, kept := t.tables[d]
+	if !kept {
+		if len(t.tables) >= maxTables {
+			clear(t.tables)
+		}
+		s = &swarmTable{}
+		t.tables[d] = s
+	}
+	nodes := len(t.swarms[d])
+	t.mu.Unlock()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if age := now.Sub(s.at); s.graph == nil || age < 0 || age >= tableStays || 4*nodes > 5*s.nodes {
+		s.members, s.nodes, s.at = t.list(d, now), nodes, now
+		s.graph = handout.New(s.members, binary.BigEndian.Uint64(d[:8]))
+	}
+	return s.members, s.graph
+}
+
+// list makes the list of a swarm's members.
 func (t *peerTable) list(d fleet.Digest, now time.Time) []handout.Member {
+	avoided := t.verdict(now).avoided
 	byName := map[string]handout.Member{}
-	alive := map[string]bool{}
-	for _, h := range t.gossip() {
-		alive[h.name] = h.alive
+	heard := map[string]bool{}
+	for _, h := range t.sources.gossip() {
+		heard[h.name] = h.alive
 		if h.alive && h.holds(d) {
-			byName[h.name] = handout.Member{Name: h.name, Rack: t.rackOf(h.name), Addr: h.addr, Holding: handout.HoldsAll, Alive: true}
+			byName[h.name] = handout.Member{Name: h.name, Rack: t.sources.rackOf(h.name), Addr: h.addr, Holding: handout.HoldsAll,
+				Alive: true, Suspect: avoided[h.addr.Addr()]}
 		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for name, p := range t.nodes {
-		if p.swarm.Blob != d {
-			if now.Sub(p.seen) < seedingTrust {
-				delete(byName, name) // it has said since that it is about another blob
-			}
-			continue
+	for name := range byName {
+		if p, known := t.nodes[name]; known && p.swarm.Blob != d && now.Sub(p.seen) < seedingTrust {
+			delete(byName, name) // it has said since that it is about another blob
 		}
-		m := handout.Member{Name: name, Rack: t.rackOf(name), Addr: p.addr, Holding: handout.HoldsSome, Alive: now.Sub(p.seen) < fetchingTrust}
+	}
+	for name := range t.swarms[d] {
+		p := t.nodes[name]
+		m := handout.Member{Name: name, Rack: p.rack, Addr: p.addr, Holding: handout.HoldsSome, Alive: p.alive(heard[name], now),
+			Suspect: avoided[p.addr.Addr()]}
 		if p.swarm.Complete {
 			m.Holding = handout.HoldsAll
-			m.Alive = alive[name] || now.Sub(p.seen) < seedingTrust
 		}
 		byName[name] = m
 	}
@@ -152,21 +232,21 @@ func (t *peerTable) list(d fleet.Digest, now time.Time) []handout.Member {
 	return out
 }
 
-// answer tells a node whom to fetch its image from.
-func (t *peerTable) answer(node string, r fleet.Report, controllers []fleet.Controller, now time.Time) fleet.SwarmAnswer {
+// answer tells a node that has just reported whom to fetch its image from, and when to report again.
+func (t *peerTable) answer(node string, r fleet.Report, now time.Time) (handout.Answer, time.Duration) {
 	if r.Swarm.Complete || r.Swarm.Blob.IsZero() {
-		return fleet.SwarmAnswer{Interval: seedInterval}
+		return handout.Answer{}, seedInterval
 	}
 	t.mu.Lock()
-	starving := now.Sub(t.nodes[node].progress) > starvingAfter
+	p := t.nodes[node]
 	t.mu.Unlock()
-	table := handout.New(t.members(r.Swarm.Blob, now), 0)
-	choice := table.For(handout.Question{Name: node, Rack: t.rackOf(node), Starving: starving})
-	answer := fleet.SwarmAnswer{Peers: choice.Peers, Interval: fetchInterval}
-	if choice.Origin {
-		for _, c := range controllers {
-			answer.Origin = append(answer.Origin, netip.AddrPortFrom(c.Address, c.Ports.Swarm))
-		}
+	_, graph := t.swarm(r.Swarm.Blob, now)
+	answer := graph.For(handout.Question{Name: node, Rack: p.rack, Starving: now.Sub(p.progress) > starvingAfter})
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p, known := t.nodes[node]; known {
+		p.named = len(answer.Peers)
+		t.nodes[node] = p
 	}
-	return answer
+	return answer, fetchInterval
 }

@@ -165,9 +165,11 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 		return n.Name, ok
 	}, time.Now)
 	spent := new(identity.SpentTokens)
-	peers := newPeerTable(func() []holder { return holders(gossip.Members()) }, func(node string) string {
-		n, _ := state().Node(node)
-		return n.Rack
+	addresses := &roster{state: state, now: time.Now}
+	peers := newPeerTable(peerSources{
+		gossip: func() []holder { return holders(gossip.Members()) }, rackOf: addresses.rackOfNode,
+		isNode: func(a netip.Addr) bool { return addresses.nodeOf(a) != "" },
+		faults: func() []seeder.Fault { return nil },
 	})
 	others := newNeighbours(k.self, state, func(c fleet.Controller) *api.PeerClient {
 		client := api.NewPeerClient(controlAddress(c.Address, c.Ports), k.pin, k.certificate, c.ID)
@@ -182,10 +184,11 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 		Nodes: func(root fleet.Digest) []netip.AddrPort { return whole(peers.members(root, time.Now())) },
 	})
 	keys := &keyring{dir: k.dir}
-	agents := &agents{state: state, blobs: k.blobs, journal: journal, peers: peers, origins: others.live, authority: keys.authority, spent: spent, now: time.Now}
+	agents := &agents{state: state, blobs: k.blobs, journal: journal, peers: peers, roster: addresses,
+		origins: func(fleet.Digest) []fleet.Controller { return others.live() }, authority: keys.authority, spent: spent, now: time.Now}
 	claims := newClaimant(k.store.Propose, state, me.ID, log)
 	machines, err := netboot.Open(netboot.Config{
-		State: state, Self: me, Pin: k.pin, Token: agents.token, Observer: journal, Tracker: k.tracker(depot.origin, peers, others),
+		State: state, Self: me, Pin: k.pin, Token: agents.token, Observer: journal, Tracker: k.tracker(depot.origin, peers, others, addresses),
 		Live: others.live, Claim: claims.claim,
 		Blob:      func(d fleet.Digest) (netboot.Blob, error) { return k.blobs.Open(d) },
 		LoaderDir: k.LoaderDir, Interfaces: k.Interfaces, Logger: log,
@@ -224,8 +227,8 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 }
 
 // tracker answers standard clients of a swarm.
-func (k *core) tracker(source *origin, peers *peerTable, others *neighbours) http.Handler {
-	return seeder.NewTracker(seeder.TrackerConfig{Members: func(h seeder.Hash) []handout.Member {
+func (k *core) tracker(source *origin, peers *peerTable, others *neighbours, addresses *roster) http.Handler {
+	return seeder.NewTracker(seeder.TrackerConfig{Allow: addresses.holds, Members: func(h seeder.Hash) []handout.Member {
 		d, ok := source.digestOf(h)
 		if !ok {
 			return nil
