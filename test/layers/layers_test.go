@@ -20,7 +20,7 @@ var table = map[string][]string{
 	"fleet/hostlist":        {},
 	"raftstore":             {"fleet"},
 	"mesh":                  {"fleet"},
-	"seeder":                {"fleet", "seeder/handout"},
+	"seeder":                {"fleet", "seeder/origin", "seeder/handout"},
 	"seeder/origin":         {},
 	"seeder/handout":        {},
 	"initramfs":             {"fleet"},
