@@ -22,18 +22,6 @@ import (
 	"github.com/samara-hpc/samara/fleet"
 )
 
-// What a client asks for and allows.
-const (
-	// chunkLength is the length of one request. Four times the usual one halves the cost of a byte; others, who ask for
-	// 16 KiB, are served as well.
-	chunkLength = 64 << 10
-	// maxRequest is the longest request that is answered while there is an upload limit, whose burst it is, and the most
-	// that is read ahead for one peer.
-	maxRequest = 1 << 20
-	// defaultMaxPeers leaves room for peers that call beside the ten that a hand-out names.
-	defaultMaxPeers = 24
-)
-
 // Sentinels of Client's methods.
 var (
 	ErrClosed  = errors.New("the swarm client is closed")
@@ -119,7 +107,7 @@ func Open(c Config) (*Client, error) {
 	if cl.client, err = torrent.NewClient(cl.library()); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the swarm client: %w", err), cl.stopListening())
 	}
-	cl.client.AddDialer(newDialer(c.Listen.Addr(), cl.allow))
+	cl.client.AddDialer(newDialer(c.Listen.Addr(), cl))
 	if cl.listener != nil {
 		cl.client.AddListener(cl.listener)
 	}
@@ -139,51 +127,6 @@ func (c *Client) stopListening() error {
 		return nil
 	}
 	return c.listener.Close()
-}
-
-// library returns the settings of the BitTorrent library: a private swarm on one fast network, whose peers are all told
-// to it. See DESIGN.md for those that are not obvious.
-func (c *Client) library() *torrent.ClientConfig {
-	l := torrent.NewDefaultClientConfig()
-	l.Slogger = slog.New(quiet{c.logger.Handler()})
-	l.Seed = true
-	l.UploadRateLimiter = c.upload
-	l.DownloadRateLimiter = nil
-	l.MaxUnverifiedBytes = 0
-	l.MaxAllocPeerRequestDataPerConn = maxRequest
-	l.DefaultStorage = noStorage{}
-
-	l.DisableTrackers = true
-	l.NoDHT = true
-	l.PeriodicallyAnnounceTorrentsToDht = false
-	l.DisablePEX = true
-	l.DisableUTP = true
-	l.DisableIPv6 = true
-	l.DisableWebtorrent = true
-	l.DisableWebseeds = true
-	l.NoDefaultPortForwarding = true
-	l.LocalServiceDiscovery = nil
-	l.DisableTCP = true // the library opens no socket: it is given a listener and a dialer
-
-	l.EstablishedConnsPerTorrent = c.maxPeers
-	l.HalfOpenConnsPerTorrent = 25
-	l.TotalHalfOpenConns = 1000
-	l.DialRateLimiter = rate.NewLimiter(200, 50)
-	l.NominalDialTimeout = 3 * time.Second
-	l.MinDialTimeout = time.Second
-	l.HandshakesTimeout = 3 * time.Second
-	l.KeepAliveTimeout = 2 * time.Second
-	l.DropDuplicatePeerIds = true
-	l.DropMutuallyCompletePeers = true
-	l.HeaderObfuscationPolicy = torrent.HeaderObfuscationPolicy{Preferred: false, RequirePreferred: true}
-
-	l.Callbacks.ReceivedUsefulData = []func(torrent.ReceivedUsefulDataEvent){c.received}
-	l.Callbacks.PeerConnAdded = []func(*torrent.PeerConn){c.connected}
-	l.Callbacks.ReadExtendedHandshake = c.introduced
-	l.Callbacks.PeerConnClosed = c.disconnected
-	l.Callbacks.SentRequest = []func(torrent.PeerRequestEvent){c.requested}
-	l.Callbacks.DeletedRequest = []func(torrent.PeerRequestEvent){c.settled}
-	return l
 }
 
 // Run serves peers until ctx ends, then closes the client and returns nil.
@@ -216,25 +159,33 @@ func (c *Client) SetUploadLimit(bytesPerSecond int64) { c.upload.SetLimit(limitO
 func (c *Client) Pause(paused bool) {
 	c.mu.Lock()
 	c.paused = paused
-	torrents := make([]*torrent.Torrent, 0, len(c.torrents))
+	var entries []*entry
 	for _, e := range c.torrents {
 		if e.torrent != nil {
-			torrents = append(torrents, e.torrent)
+			entries = append(entries, e)
 		}
 	}
 	c.mu.Unlock()
-	for _, t := range torrents {
-		c.pause(t, paused)
+	for _, e := range entries {
+		c.pause(e, paused)
 	}
 }
 
-func (c *Client) pause(t *torrent.Torrent, paused bool) {
-	if !paused {
-		t.AllowDataUpload()
-		return
+// pause chokes the peers of one torrent, or serves them again. Being choked, a peer asks for nothing more, but goes on
+// waiting for what it has asked for: so those who wait are hung up on.
+func (c *Client) pause(e *entry, paused bool) {
+	switch {
+	case !paused:
+		e.torrent.AllowDataUpload()
+	case e.download == nil:
+		e.torrent.DisallowDataUpload()
+		c.hangUp(e.torrent)
+	default:
+		e.torrent.DisallowDataUpload()
+		for _, p := range e.download.waiting(time.Now()) {
+			_ = p.Close() // it always returns nil
+		}
 	}
-	t.DisallowDataUpload()
-	c.hangUp(t)
 }
 
 // Faults returns what peers did wrong, the latest first: for each kind of fault the 64 peers that did it last.
@@ -322,12 +273,9 @@ func (c *Client) Fetch(info []byte, blob fleet.Blob, file File) (*Download, erro
 		return nil, fmt.Errorf("fetching: %w", err)
 	}
 	d := newDownload(c, i, InfoHash(info), file)
-	t, err := c.add(info, &entry{download: d}, d)
-	if err != nil {
+	if _, err := c.add(info, &entry{download: d}, d); err != nil {
 		return nil, fmt.Errorf("fetching blob %s: %w", i.Digest.Short(), err)
 	}
-	d.torrent = t
-	t.DownloadAll()
 	return d, nil
 }
 
@@ -364,6 +312,7 @@ func (c *Client) add(info []byte, e *entry, s storage.ClientImpl) (*torrent.Torr
 		delete(c.torrents, h)
 	} else {
 		e.torrent = t
+		e.download.begin(t)
 	}
 	c.mu.Unlock()
 	if err != nil {
@@ -371,7 +320,10 @@ func (c *Client) add(info []byte, e *entry, s storage.ClientImpl) (*torrent.Torr
 		return nil, err
 	}
 	if changed {
-		c.pause(t, !paused)
+		c.pause(e, !paused)
+	}
+	if e.download != nil {
+		t.DownloadAll()
 	}
 	return t, nil
 }
@@ -387,8 +339,9 @@ func (c *Client) Drop(h Hash) error {
 	}
 	delete(c.torrents, h)
 	c.mu.Unlock()
-	if e.download != nil {
-		e.download.fail(ErrDropped)
+	if d := e.download; d != nil {
+		d.fail(ErrDropped)
+		<-d.watched
 	}
 	e.torrent.Drop()
 	return nil
@@ -427,6 +380,25 @@ func uploaded(t *torrent.Torrent) int64 {
 	return stats.BytesWrittenData.Int64()
 }
 
+// downloads returns the downloads in the client, complete ones too, in no order.
+func (c *Client) downloads() []*Download {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var ds []*Download
+	for _, e := range c.torrents {
+		if e.download != nil {
+			ds = append(ds, e.download)
+		}
+	}
+	return ds
+}
+
+// shuns reports whether a download leaves an address alone now.
+func (c *Client) shuns(addr netip.Addr) bool {
+	now := time.Now()
+	return slices.ContainsFunc(c.downloads(), func(d *Download) bool { return d.shuns(addr, now) })
+}
+
 // Seeding returns the torrents in the client, in no order.
 func (c *Client) Seeding() []Hash { return c.hashes() }
 
@@ -438,68 +410,4 @@ func (c *Client) hashes() []Hash {
 		hs = append(hs, h)
 	}
 	return hs
-}
-
-// downloadOf returns the download that a peer's connection belongs to, or nil. The library calls it under its own lock.
-func (c *Client) downloadOf(p *torrent.Peer) *Download {
-	t := p.Torrent()
-	if t == nil {
-		return nil
-	}
-	h := Hash(t.InfoHash())
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if e := c.torrents[h]; e != nil {
-		return e.download
-	}
-	return nil
-}
-
-func (c *Client) received(e torrent.ReceivedUsefulDataEvent) {
-	if d := c.downloadOf(e.Peer); d != nil {
-		d.count(addrOf(e.Peer).Addr(), int64(len(e.Message.Piece)))
-	}
-}
-
-func (c *Client) requested(e torrent.PeerRequestEvent) {
-	if d := c.downloadOf(e.Peer); d != nil {
-		d.request(int(e.Index))
-	}
-}
-
-func (c *Client) settled(e torrent.PeerRequestEvent) {
-	if d := c.downloadOf(e.Peer); d != nil {
-		d.settled(int(e.Index))
-	}
-}
-
-func (c *Client) connected(p *torrent.PeerConn) {
-	if d := c.downloadOf(&p.Peer); d != nil {
-		d.connected(p, addrOf(&p.Peer))
-	}
-}
-
-// introduced learns the port that a peer which called us listens on.
-func (c *Client) introduced(p *torrent.PeerConn, m *peerproto.ExtendedHandshakeMessage) {
-	if d := c.downloadOf(&p.Peer); d != nil && m.Port > 0 && m.Port <= 65535 {
-		d.listens(p, netip.AddrPortFrom(addrOf(&p.Peer).Addr(), uint16(m.Port)))
-	}
-}
-
-func (c *Client) disconnected(p *torrent.PeerConn) {
-	if d := c.downloadOf(&p.Peer); d != nil {
-		d.disconnected(p)
-	}
-}
-
-// addrOf returns the address at the far end of a peer's connection.
-func addrOf(p *torrent.Peer) netip.AddrPort {
-	if p.RemoteAddr == nil {
-		return netip.AddrPort{}
-	}
-	a, err := netip.ParseAddrPort(p.RemoteAddr.String())
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/anacrolix/torrent"
-	"github.com/anacrolix/torrent/metainfo"
-	"github.com/anacrolix/torrent/storage"
 )
 
 // A File is where a blob is put together, such as an *os.File on a tmpfs. Its methods are called from several goroutines.
@@ -52,6 +50,7 @@ type Download struct {
 	fromOrigin, fromPeers, fromControl atomic.Int64
 	complete                           chan struct{} // closed when all pieces are verified
 	failed                             chan struct{} // closed once failure is set
+	watched                            chan struct{} // closed when the progress watch has ended
 
 	mu      sync.Mutex
 	have    []bool // verified pieces
@@ -61,8 +60,14 @@ type Download struct {
 	bytes   int64  // verified
 	first   time.Time
 	failure error
-	changed chan struct{}                        // closed and replaced when a piece is verified
-	peers   map[*torrent.PeerConn]netip.AddrPort // by connection: where that peer listens, as far as is known
+	changed chan struct{} // closed and replaced when a piece is verified
+
+	contacts map[*torrent.PeerConn]*contact
+	blocks   int       // that peers sent, wanted or not
+	moved    time.Time // when the latest of them came
+	nudged   time.Time // when the library was last told to ask idle peers
+	shunned  map[netip.Addr]shun
+	disputed map[int]struct{} // verified pieces that the library takes for bad
 
 	// writes keeps the bytes of a verified piece from changing: held for reading while a part of a piece is written, and
 	// for writing while a whole piece is put there.
@@ -86,7 +91,11 @@ func newDownload(c *Client, i Info, h Hash, file File) *Download {
 		missing:  i.Pieces(),
 		changed:  make(chan struct{}),
 		offset:   rand.IntN(i.Pieces()),
-		peers:    make(map[*torrent.PeerConn]netip.AddrPort),
+		contacts: make(map[*torrent.PeerConn]*contact),
+		moved:    time.Now(),
+		shunned:  make(map[netip.Addr]shun),
+		disputed: make(map[int]struct{}),
+		watched:  make(chan struct{}),
 	}
 	d.buffers.New = func() any {
 		b := make([]byte, 256<<10)
@@ -100,7 +109,8 @@ func (d *Download) Hash() Hash { return d.hash }
 
 // AddPeers names peers to fetch from, the origin among them if it may be asked. It is meant to be called again and again
 // with what a controller last said: a peer that refused once is otherwise forgotten, one that is connected is left alone.
-// Of a longer list the first MaxPeersPerCall are taken. A complete download calls nobody: those who need it call.
+// One that stalled is left alone for a while, unless there is nobody else. Of a longer list the first MaxPeersPerCall are
+// taken. A complete download calls nobody: those who need it call.
 func (d *Download) AddPeers(peers []netip.AddrPort) {
 	select {
 	case <-d.complete:
@@ -109,15 +119,24 @@ func (d *Download) AddPeers(peers []netip.AddrPort) {
 	}
 	connected := d.connectedTo()
 	self := d.client.Addr()
-	var add []torrent.PeerInfo
+	var add, last []torrent.PeerInfo
 	for _, p := range peers[:min(len(peers), MaxPeersPerCall)] {
 		p = netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
-		if !p.Addr().Is4() || p.Port() == 0 || p == self || connected[p] {
+		if !p.Addr().Is4() || p.Port() == 0 || p == self || connected[p] || !d.client.allow(p.Addr()) {
 			continue
 		}
 		// A controller vouches for the origin by its certificate, so one bad piece, damaged on its way, does not end our
 		// dealings with it. Anybody else is banned.
-		add = append(add, torrent.PeerInfo{Addr: p, Source: torrent.PeerSourceDirect, Trusted: d.client.isOrigin(p.Addr())})
+		info := torrent.PeerInfo{Addr: p, Source: torrent.PeerSourceDirect, Trusted: d.client.isOrigin(p.Addr())}
+		if d.shuns(p.Addr(), time.Now()) {
+			last = append(last, info)
+		} else {
+			add = append(add, info)
+		}
+	}
+	if len(add) == 0 && len(connected) == 0 {
+		d.forgive()
+		add = last
 	}
 	if len(add) > 0 {
 		d.torrent.AddPeers(add)
@@ -131,9 +150,9 @@ func (d *Download) HangUp() { d.client.hangUp(d.torrent) }
 func (d *Download) connectedTo() map[netip.AddrPort]bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	to := make(map[netip.AddrPort]bool, len(d.peers))
-	for _, a := range d.peers {
-		to[a] = true
+	to := make(map[netip.AddrPort]bool, len(d.contacts))
+	for _, c := range d.contacts {
+		to[c.addr] = true
 	}
 	return to
 }
@@ -152,7 +171,7 @@ func (d *Download) Progress() Progress {
 		FromPeers:   d.fromPeers.Load(),
 		FromControl: d.fromControl.Load(),
 		Uploaded:    sent,
-		Peers:       len(d.peers),
+		Peers:       len(d.contacts),
 	}
 }
 
@@ -192,177 +211,4 @@ func (d *Download) fail(err error) {
 		d.failure = err
 		close(d.failed)
 	}
-}
-
-func (d *Download) count(from netip.Addr, n int64) {
-	if d.client.isOrigin(from) {
-		d.fromOrigin.Add(n)
-	} else {
-		d.fromPeers.Add(n)
-	}
-}
-
-// request counts a request to a peer, and settled one that was answered, refused or taken back.
-func (d *Download) request(piece int) { d.ask(piece, 1) }
-func (d *Download) settled(piece int) { d.ask(piece, -1) }
-
-func (d *Download) ask(piece, n int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.asked[piece] += n
-}
-
-func (d *Download) connected(p *torrent.PeerConn, addr netip.AddrPort) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.peers[p] = addr
-}
-
-// listens corrects where a peer can be called, once it has said so. It may say so on a connection that is already closed.
-func (d *Download) listens(p *torrent.PeerConn, addr netip.AddrPort) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if _, ok := d.peers[p]; ok {
-		d.peers[p] = addr
-	}
-}
-
-func (d *Download) disconnected(p *torrent.PeerConn) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.peers, p)
-}
-
-// OpenTorrent makes d the storage of its torrent.
-func (d *Download) OpenTorrent(context.Context, *metainfo.Info, metainfo.Hash) (storage.TorrentImpl, error) {
-	return storage.TorrentImpl{
-		Piece: func(p metainfo.Piece) storage.PieceImpl { return d.piece(p.Index()) },
-		Close: func() error {
-			d.use.Lock()
-			defer d.use.Unlock()
-			d.closed = true
-			return nil
-		},
-	}, nil
-}
-
-// piece returns what the library sees of a piece. Normally that hashes itself, which saves a copy of every byte. After a
-// piece came bad it does not: the library then reads it and finds out which peer had sent which bad part.
-func (d *Download) piece(index int) storage.PieceImpl {
-	start, _ := d.info.Bounds(index)
-	p := filePiece{d, index, start}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.suspect[index] {
-		return p
-	}
-	return hashingPiece{p}
-}
-
-// A filePiece is one piece of a download.
-type filePiece struct {
-	d     *Download
-	index int
-	start int64
-}
-
-// ReadAt reads from the file; the library asks only for what is verified or about to be.
-func (p filePiece) ReadAt(b []byte, off int64) (int, error) {
-	if err := p.d.read(b, p.start+off); err != nil {
-		return 0, err
-	}
-	return len(b), nil
-}
-
-// read fills b from the file.
-func (d *Download) read(b []byte, off int64) error {
-	d.use.RLock()
-	defer d.use.RUnlock()
-	if d.closed {
-		return ErrDropped
-	}
-	return readFull(d.file, b, off)
-}
-
-// verified says whether a piece is verified.
-func (d *Download) verified(piece int) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.have[piece]
-}
-
-// writing returns the lock of a piece's bytes.
-func (d *Download) writing(piece int) *sync.RWMutex { return &d.writes[piece%len(d.writes)] }
-
-// WriteAt writes to the file, unless the piece is verified: a part that arrives twice is discarded, so that bytes which
-// are mounted or being sent never change.
-func (p filePiece) WriteAt(b []byte, off int64) (int, error) {
-	p.d.use.RLock()
-	defer p.d.use.RUnlock()
-	if p.d.closed {
-		return 0, ErrDropped
-	}
-	lock := p.d.writing(p.index)
-	lock.RLock()
-	defer lock.RUnlock()
-	if p.d.verified(p.index) {
-		return len(b), nil
-	}
-	n, err := p.d.file.WriteAt(b, p.start+off)
-	if err != nil {
-		p.d.fail(fmt.Errorf("writing %d bytes at %d: %w", len(b), p.start+off, err))
-	}
-	return n, err
-}
-
-// MarkComplete records that the piece is verified.
-func (p filePiece) MarkComplete() error {
-	d := p.d
-	_, length := d.info.Bounds(p.index)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.have[p.index] {
-		return nil
-	}
-	d.have[p.index] = true
-	d.bytes += length
-	if d.missing == len(d.have) {
-		d.first = time.Now()
-	}
-	if d.missing--; d.missing == 0 {
-		close(d.complete)
-	}
-	close(d.changed)
-	d.changed = make(chan struct{})
-	return nil
-}
-
-// MarkNotComplete records that the piece came bad. One that was verified stays so: its bytes can no longer change.
-func (p filePiece) MarkNotComplete() error {
-	p.d.mu.Lock()
-	defer p.d.mu.Unlock()
-	p.d.suspect[p.index] = true
-	return nil
-}
-
-// Completion says whether the piece is verified.
-func (p filePiece) Completion() storage.Completion {
-	p.d.mu.Lock()
-	defer p.d.mu.Unlock()
-	return storage.Completion{Ok: true, Complete: p.d.have[p.index]}
-}
-
-// A hashingPiece hashes itself where it lies.
-type hashingPiece struct{ filePiece }
-
-// SelfHash returns the piece's SHA-1.
-func (p hashingPiece) SelfHash() (metainfo.Hash, error) {
-	p.d.use.RLock()
-	defer p.d.use.RUnlock()
-	if p.d.closed {
-		return metainfo.Hash{}, ErrDropped
-	}
-	buf := p.d.buffers.Get().(*[]byte)
-	defer p.d.buffers.Put(buf)
-	return sumPiece(p.d.file, p.d.info, p.index, *buf)
 }

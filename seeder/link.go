@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -30,10 +31,11 @@ func socketOptions(_, _ string, c syscall.RawConn) error {
 }
 
 // A listener accepts peers. Unlike a plain one it makes its caller wait after a failure: the library calls Accept again
-// at once, which would spin while the process is out of file descriptors.
+// at once, which would spin while the process is out of file descriptors. And it answers only whom the client lets in.
 type listener struct {
 	net.Listener
 	client *Client
+	door   *door
 	closed chan struct{}
 	once   sync.Once
 }
@@ -43,7 +45,8 @@ func listen(addr netip.AddrPort, c *Client) (*listener, error) {
 	l, err := lc.Listen(context.Background(), "tcp4", addr.String())
 	switch {
 	case err == nil:
-		return &listener{Listener: l, client: c, closed: make(chan struct{})}, nil
+		blame := func(a netip.Addr, kind fleet.PeerFault) { c.faults.add(a, kind) }
+		return &listener{Listener: l, client: c, door: newDoor(c.allow, blame), closed: make(chan struct{})}, nil
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("swarm port %s is in use: stop the program that holds it (ss -ltnp names it) or choose another swarm port: %w", addr, err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
@@ -57,25 +60,39 @@ func listen(addr netip.AddrPort, c *Client) (*listener, error) {
 
 // Accept waits for a peer that may take part. After an error other than that of Close it waits for a second.
 func (l *listener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	for err == nil {
-		from, _ := netip.ParseAddrPort(conn.RemoteAddr().String()) // a TCP address always parses
-		if l.client.allow(from.Addr().Unmap()) {
-			return conn, nil
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, l.failed(err)
 		}
-		l.client.faults.add(from.Addr().Unmap(), fleet.FaultStranger)
-		_ = conn.Close() // it was of no use
-		conn, err = l.Listener.Accept()
+		from, _ := netip.ParseAddrPort(conn.RemoteAddr().String()) // a TCP address always parses
+		if addr := from.Addr().Unmap(); !l.client.shuns(addr) {
+			if p := l.door.knock(addr, time.Now()); p != nil {
+				return &link{Conn: conn, addr: addr, client: l.client, pass: p}, nil
+			}
+		}
+		abort(conn)
+		_ = conn.Close()
 	}
+}
+
+func (l *listener) failed(err error) error {
 	if errors.Is(err, net.ErrClosed) {
-		return nil, err
+		return err
 	}
 	l.client.logger.Warn("no peer can be accepted: trying again in a second", "err", err)
 	select {
 	case <-l.closed:
 	case <-time.After(time.Second):
 	}
-	return nil, err
+	return err
+}
+
+// abort has Close forget what is not yet sent, and leave nothing behind.
+func abort(conn net.Conn) {
+	if c, ok := conn.(*net.TCPConn); ok {
+		_ = c.SetLinger(0) // fails only if the connection is gone
+	}
 }
 
 // Close frees the port and ends Accept. It may be called again.
@@ -91,11 +108,11 @@ func (l *listener) Close() error {
 // A dialer connects to peers from the address that it listens on, so that peers know by its address who calls.
 type dialer struct {
 	net.Dialer
-	allow func(netip.Addr) bool
+	client *Client
 }
 
-func newDialer(from netip.Addr, allow func(netip.Addr) bool) dialer {
-	d := dialer{net.Dialer{Control: socketOptions, KeepAlive: -1}, allow}
+func newDialer(from netip.Addr, c *Client) dialer {
+	d := dialer{net.Dialer{Control: socketOptions, KeepAlive: -1}, c}
 	if !from.IsUnspecified() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	}
@@ -108,11 +125,62 @@ func (d dialer) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("calling a peer: %w", err)
 	}
-	if !d.allow(to.Addr().Unmap()) {
-		return nil, fmt.Errorf("calling a peer: %s is no member of the cluster", to)
+	if a := to.Addr().Unmap(); !d.client.allow(a) || d.client.shuns(a) {
+		return nil, fmt.Errorf("calling a peer: %s is not to be called", to)
 	}
-	return d.DialContext(ctx, d.DialerNetwork(), addr)
+	conn, err := d.DialContext(ctx, d.DialerNetwork(), addr)
+	if err != nil {
+		return nil, err
+	}
+	return &link{Conn: conn, addr: to.Addr().Unmap(), client: d.client}, nil
 }
 
 // DialerNetwork names the network that Dial uses.
 func (d dialer) DialerNetwork() string { return "tcp4" }
+
+// A link is a connection to a peer, called or calling.
+type link struct {
+	net.Conn
+	addr   netip.Addr
+	client *Client
+	pass   *pass // of a peer that called
+	heard  int   // bytes of the handshake
+	once   sync.Once
+}
+
+// Read reads what the peer says. It fails if that does not begin as the protocol does.
+func (l *link) Read(b []byte) (int, error) {
+	n, err := l.Conn.Read(b)
+	if l.heard < handshakeLength {
+		if wrong := l.greet(b[:n]); wrong != nil {
+			return 0, wrong
+		}
+	}
+	return n, err
+}
+
+// greet looks at a part of the handshake.
+func (l *link) greet(b []byte) error {
+	if l.heard < len(protocolName) && !strings.HasPrefix(protocolName[l.heard:], string(b[:min(len(b), len(protocolName)-l.heard)])) {
+		l.client.faults.add(l.addr, fleet.FaultProtocol)
+		return errors.New("the peer speaks another protocol")
+	}
+	l.heard += len(b)
+	if l.heard >= handshakeLength && l.pass != nil && !l.pass.enter() {
+		return errors.New("too many peers")
+	}
+	return nil
+}
+
+// Close ends the connection. It may be called again.
+func (l *link) Close() error {
+	err := net.ErrClosed
+	l.once.Do(func() {
+		if l.pass != nil {
+			abort(l.Conn)
+			l.pass.leave()
+		}
+		err = l.Conn.Close()
+	})
+	return err
+}

@@ -31,11 +31,16 @@ var originAddr = netip.MustParseAddr("127.0.0.1")
 // openClient returns a client at 127.0.0.host, closed when the test ends.
 func openClient(t *testing.T, host byte, logger *slog.Logger) *Client {
 	t.Helper()
-	c, err := Open(Config{
+	return openWith(t, Config{
 		Listen:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, host}), 0),
 		Origins: []netip.Addr{originAddr},
 		Logger:  logger,
 	})
+}
+
+func openWith(t *testing.T, config Config) *Client {
+	t.Helper()
+	c, err := Open(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,12 +57,21 @@ type node struct {
 
 func fetch(t *testing.T, host byte, info []byte, ref fleet.Blob) node {
 	t.Helper()
+	return fetchBy(t, openClient(t, host, nil), info, ref)
+}
+
+func fetchWith(t *testing.T, config Config, info []byte, ref fleet.Blob) node {
+	t.Helper()
+	return fetchBy(t, openWith(t, config), info, ref)
+}
+
+func fetchBy(t *testing.T, c *Client, info []byte, ref fleet.Blob) node {
+	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "blob"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	c := openClient(t, host, nil)
 	d, err := c.Fetch(info, ref, f)
 	if err != nil {
 		t.Fatal(err)
