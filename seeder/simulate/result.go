@@ -35,6 +35,8 @@ type Result struct {
 
 	Curve  []Point `json:"curve"`
 	Events int64   `json:"events"` // that were simulated
+
+	sentByNodes int64
 }
 
 // A Quantile is some quantiles of a set of times.
@@ -103,7 +105,7 @@ func (w *swarm) originSent() int64 {
 func (w *swarm) result() Result {
 	r := Result{Nodes: w.Nodes, Size: w.Size, PieceLength: w.PieceLength, Pieces: w.pieces, Seed: w.Seed,
 		Completed: w.tally.complete, Failed: w.tally.failed, FromPeers: w.tally.fromPeers, Twice: w.tally.twice,
-		Dropped: w.tally.dropped + w.underWay(), Events: w.tally.events, Limit: w.bound(), HTTP: w.http()}
+		Dropped: w.tally.dropped + w.underWay(), Events: w.tally.events, sentByNodes: w.tally.sent, Limit: w.bound(), HTTP: w.http()}
 	var whole, first []time.Duration
 	end := int64(0)
 	for i := range w.nodes {

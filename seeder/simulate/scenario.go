@@ -20,28 +20,28 @@ var ErrScenario = errors.New("bad scenario")
 // A Scenario is one image and the nodes that want it. Rates are in bytes a second, times count from the start. The zero
 // value of a field that is not explained otherwise stands for the default that its comment names.
 type Scenario struct {
-	Size        int64 // of the image in bytes; needed
-	PieceLength int64 // in bytes; 0: as controllers choose it for the size
-	Nodes       int   // 1 to MaxNodes; needed
-	RackSize    int   // nodes of a rack; 0: all in one
+	Size        int64 `json:"size"`                   // of the image in bytes; needed
+	PieceLength int64 `json:"piece_length,omitempty"` // in bytes; 0: as controllers choose it for the size
+	Nodes       int   `json:"nodes"`                  // 1 to MaxNodes; needed
+	RackSize    int   `json:"rack_size,omitempty"`    // nodes of a rack; 0: all in one
 
-	Node       Class   // what every node is that no class of Others claims; needed
-	Others     []Class // classes that claim Count nodes each, spread evenly over the racks
-	RackUplink float64 // of each rack, each way; 0: no limit
+	Node       Class   `json:"node"`                  // what every node is that no class of Others claims; needed
+	Others     []Class `json:"others,omitempty"`      // classes that claim Count nodes each, chosen at random
+	RackUplink float64 `json:"rack_uplink,omitempty"` // of each rack, each way; 0: no limit
 
-	Controllers    int     // 0: 1
-	ControllerRate float64 // upload of each; needed
+	Controllers    int     `json:"controllers,omitempty"` // 0: 1
+	ControllerRate float64 `json:"controller_rate"`       // upload of each; needed
 
-	Arrivals []Arrival // empty: all nodes at once at 0
-	Failures []Failure
+	Arrivals []Arrival `json:"arrivals,omitempty"` // in the order of the nodes, so rack after rack; empty: all at once at 0
+	Failures []Failure `json:"failures,omitempty"`
 
-	Seed uint64
-	Net  Net
+	Seed uint64 `json:"seed"`
+	Net  Net    `json:"net,omitzero"`
 	// Limit ends a run that takes longer, in simulated time, with ErrStalled. 0: a day after the last arrival.
-	Limit time.Duration
+	Limit time.Duration `json:"limit_ns,omitempty"`
 	// Budget bounds nodes x pieces; longer pieces than the image's are simulated if it is passed (see Result.PieceLength).
 	// 0: 12 million.
-	Budget int
+	Budget int `json:"budget,omitempty"`
 
 	// Observe is told now and then how far the run is. Nil: nobody.
 	Observe func(Progress) `json:"-"`
@@ -51,15 +51,17 @@ type Scenario struct {
 
 // A Class is what some nodes have in common.
 type Class struct {
-	Count     int     // of the nodes; unused in Scenario.Node
-	Up, Down  float64 // link; needed
-	Processor float64 // bytes that a node can send and receive a second, both together; 0: no limit
+	Count     int     `json:"count,omitempty"`     // of the nodes; unused in Scenario.Node
+	Up        float64 `json:"up"`                  // link; needed
+	Down      float64 `json:"down"`                // needed
+	Processor float64 `json:"processor,omitempty"` // bytes that a node can send and receive a second, both together; 0: no limit
 }
 
 // An Arrival is nodes that begin to want the image, evenly between At and At+Over.
 type Arrival struct {
-	Nodes    int
-	At, Over time.Duration
+	Nodes int           `json:"nodes"`
+	At    time.Duration `json:"at_ns"`
+	Over  time.Duration `json:"over_ns"`
 }
 
 // A Fault is what happens to a node or a controller.
@@ -82,22 +84,25 @@ func (f Fault) String() string {
 	return faults[f]
 }
 
+// MarshalText writes f as String does.
+func (f Fault) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
 // A Failure befalls Count nodes, or controllers, chosen at random among those that are there at At.
 type Failure struct {
-	Kind  Fault
-	Count int
-	At    time.Duration
+	Kind  Fault         `json:"kind"`
+	Count int           `json:"count"`
+	At    time.Duration `json:"at_ns"`
 }
 
 // Net is what the network and the programs cost, beside bytes. The zero value stands for the defaults.
 type Net struct {
-	Delay    time.Duration // of a message, from being decided to being acted upon; 0: 1 ms
-	Verify   float64       // bytes a second that a node hashes; 0: 800 MB/s
-	Ask      time.Duration // between two questions of an incomplete node; 0: 2 s
-	Jitter   time.Duration // at most, before a node's first question; 0: 500 ms
-	Lag      time.Duration // until controllers and peers notice a silent node; 0: 6 s
-	Overhead float64       // bytes on the wire per byte of payload, beyond 1; 0: 0.002
-	Window   int64         // origin.Config.Window; 0: the origin's default
+	Delay    time.Duration `json:"delay_ns,omitempty"`  // of a message, from being decided to being acted upon; 0: 1 ms
+	Verify   float64       `json:"verify,omitempty"`    // bytes a second that a node hashes; 0: 800 MB/s
+	Ask      time.Duration `json:"ask_ns,omitempty"`    // between two questions of an incomplete node; 0: 2 s
+	Jitter   time.Duration `json:"jitter_ns,omitempty"` // at most, before a node's first question; 0: 500 ms
+	Lag      time.Duration `json:"lag_ns,omitempty"`    // until controllers and peers notice a silent node; 0: 6 s
+	Overhead float64       `json:"overhead,omitempty"`  // bytes on the wire per byte of payload, beyond 1; 0: 0.002
+	Window   int64         `json:"window,omitempty"`    // origin.Config.Window; 0: the origin's default
 }
 
 // A Progress says how far a run is.

@@ -1,0 +1,110 @@
+package simulate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+)
+
+// A LabRun is a swarm of real processes that was measured, as out/bench-swarm.json has it.
+type LabRun struct {
+	System      string  `json:"system"` // samara, stock or http
+	Nodes       int     `json:"nodes"`
+	Scenario    string  `json:"scenario"`
+	Makespan    float64 `json:"makespan_s"`
+	Limit       float64 `json:"limit_s"`
+	OriginRatio float64 `json:"origin_ratio"`
+	CPUBound    bool    `json:"cpu_bound"` // the machine was the limit, not the links
+	Size        int64   `json:"size"`      // of the image; 0: 128 MiB
+	Rate        float64 `json:"rate"`      // of every link in bytes a second; 0: that at which Limit is the time of one upload
+	Racks       int     `json:"racks"`     // 0: one
+}
+
+const (
+	maxLab    = 8 << 20 // bytes of out/bench-swarm.json
+	labSize   = 128 << 20
+	labAtOnce = "at-once"
+)
+
+// ReadLab reads what a lab wrote: an object whose "runs" are LabRuns.
+func ReadLab(r io.Reader) ([]LabRun, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxLab+1))
+	if err == nil && len(b) > maxLab {
+		err = fmt.Errorf("longer than %d bytes", maxLab)
+	}
+	var file struct {
+		Runs []LabRun `json:"runs"`
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("measurements of the lab: %w", err)
+	}
+	return file.Runs, nil
+}
+
+// Like returns the scenario that a run in the lab was: one controller, equal links, everybody at once. It is false for
+// other systems and other scenarios.
+func (r LabRun) Like() (Scenario, bool) {
+	if r.System != "samara" || r.Scenario != labAtOnce && r.Scenario != "at once" || r.Limit <= 0 || r.Makespan <= 0 || r.Nodes < 1 {
+		return Scenario{}, false
+	}
+	s := Scenario{Size: r.Size, Nodes: r.Nodes, Controllers: 1}
+	setDefault(&s.Size, labSize)
+	rate := r.Rate
+	setDefault(&rate, float64(s.Size)/r.Limit)
+	s.Node, s.ControllerRate = Class{Up: rate, Down: rate}, rate
+	if r.Racks > 1 {
+		s.RackSize = (r.Nodes + r.Racks - 1) / r.Racks
+	}
+	return s, true
+}
+
+// A Comparison is a run in the lab beside its simulation.
+type Comparison struct {
+	Lab   LabRun
+	Model Result
+}
+
+// Off returns by which part of the measurement the model's makespan and egress are off.
+func (c Comparison) Off() (makespan, egress float64) {
+	makespan = c.Model.Makespan.Seconds()/c.Lab.Makespan - 1
+	if c.Lab.OriginRatio > 0 {
+		egress = c.Model.Origin/c.Lab.OriginRatio - 1
+	}
+	return makespan, egress
+}
+
+// Compare simulates those runs of the lab that it can. Where there is none, the error is ErrScenario.
+func Compare(ctx context.Context, runs []LabRun) ([]Comparison, error) {
+	var all []Comparison
+	for _, r := range runs {
+		s, ok := r.Like()
+		if !ok {
+			continue
+		}
+		result, err := Run(ctx, s)
+		if err != nil {
+			return all, fmt.Errorf("%d nodes as in the lab: %w", r.Nodes, err)
+		}
+		all = append(all, Comparison{r, result})
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%w: the lab ran no swarm of Samara at once", ErrScenario)
+	}
+	return all, nil
+}
+
+// String is how c reads in a log.
+func (c Comparison) String() string {
+	makespan, egress := c.Off()
+	bound := ""
+	if c.Lab.CPUBound {
+		bound = "; the lab's processors were the limit"
+	}
+	return fmt.Sprintf("%d nodes: %v, the lab took %.1f s (%+.0f %%); %.2f images, the lab sent %.2f (%+.0f %%)%s", c.Lab.Nodes,
+		c.Model.Makespan.Round(time.Millisecond), c.Lab.Makespan, makespan*100, c.Model.Origin, c.Lab.OriginRatio, egress*100, bound)
+}
