@@ -27,7 +27,7 @@ func newRoot(p program) *cobra.Command {
 	root := group("samara", "Boot a cluster into RAM",
 		newInit(g), newServe(g), newStatus(g),
 		group("node", "Machines that boot", newNodeAdd(g), newNodeSet(g), newNodeList(g), newNodeShow(g), newNodeDelete(g), newNodeUnknown(g), newNodeDiscover(g), newNodeTimeline(g)),
-		group("image", "Root filesystems that nodes run", newImageImport(g), newImageList(g), newImageShow(g), newImageSwarm(g), newImageDelete(g), newImageTorrent(g)),
+		group("image", "Root filesystems that nodes run", newImageImport(g), newImageList(g), newImageShow(g), newImageSwarm(g), newImageSimulate(g), newImageDelete(g), newImageTorrent(g)),
 		group("network", "Subnets that nodes boot on", newNetworkAdd(g), newNetworkSet(g), newNetworkList(g), newNetworkShow(g), newNetworkDelete(g)),
 		group("controller", "Head nodes that agree on what nodes boot", newControllerList(g), newControllerToken(g), newControllerJoin(g), newControllerRemove(g), newControllerTransfer(g), newControllerRecover(g)),
 		group("cluster", "What holds for all nodes", newClusterShow(g), newClusterSet(g)),

@@ -23,6 +23,7 @@ var table = map[string][]string{
 	"seeder":                {"fleet", "seeder/origin", "seeder/handout"},
 	"seeder/origin":         {},
 	"seeder/handout":        {},
+	"seeder/simulate":       {"seeder/origin", "seeder/handout"},
 	"initramfs":             {"fleet"},
 	"internal/blob":         {"fleet"},
 	"internal/identity":     {"fleet"},
@@ -36,7 +37,7 @@ var table = map[string][]string{
 	"bootagent":             {"fleet", "seeder", "mesh", "internal/identity"},
 	"internal/controller": {"fleet", "raftstore", "mesh", "seeder", "seeder/handout", "initramfs", "internal/blob", "internal/identity",
 		"internal/observe", "internal/image", "internal/netboot", "internal/api"},
-	"cmd/samara":       {"fleet", "fleet/hostlist", "initramfs", "internal/api", "internal/controller", "internal/identity"},
+	"cmd/samara":       {"fleet", "fleet/hostlist", "seeder/simulate", "initramfs", "internal/api", "internal/controller", "internal/identity"},
 	"cmd/samara-agent": {"bootagent"},
 }
 
