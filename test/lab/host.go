@@ -16,42 +16,56 @@ const hostMark = "."
 // HostAddress returns the address of a network's host of that number, from 1 to 9.
 func HostAddress(number int) netip.Addr { return netip.AddrFrom4([4]byte{10, 77, 0, byte(number)}) }
 
-// A Host is a head node: a network namespace with one interface, attached to the bridge of its network. It receives
+// A Host is a head node, or a node of a rack: a network namespace with one interface, attached to a bridge. It receives
 // what is broadcast there.
 type Host struct {
 	Namespace
 	Network *Network
-	ID      string // head1, head2, …
+	ID      string // head1, head2, …; n001, n002, …
 	Address netip.Addr
+	Link    Link // between Port and the bridge
 }
 
 // Host returns the host of that number, from 1 to 9, which may not exist yet.
 func (n *Network) Host(number int) *Host {
 	id := fmt.Sprintf("head%d", number)
-	return &Host{Namespace{n.Name + hostMark + id, n.lasting}, n, id, HostAddress(number)}
+	h := &Host{Namespace: Namespace{n.Name + hostMark + id, n.lasting}, Network: n, ID: id, Address: HostAddress(number)}
+	h.Link = Link{end{h.Namespace, Port}, end{n.Namespace, id}}
+	return h
 }
 
 // AddHost makes the host of that number, from 1 to 9. It goes with its network.
 func (n *Network) AddHost(number int) (*Host, error) {
 	h := n.Host(number)
-	if _, err := newNamespace(h.Name, h.lasting); err != nil {
+	if err := h.furnish(n.Namespace, fmt.Sprintf("02:77:00:00:02:%02x", number)); err != nil {
 		return nil, fmt.Errorf("host %s: %w", h.ID, err)
-	}
-	for _, args := range [][]string{
-		{"-n", n.Name, "link", "add", "name", h.ID, "type", "veth", "peer", "name", Port, "address", fmt.Sprintf("02:77:00:00:02:%02x", number), "netns", h.Name},
-		{"-n", n.Name, "link", "set", h.ID, "master", Bridge, "up"},
-		{"-n", h.Name, "link", "set", "lo", "up"},
-		{"-n", h.Name, "addr", "add", netip.PrefixFrom(h.Address, Subnet.Bits()).String(), "brd", "+", "dev", Port},
-		{"-n", h.Name, "link", "set", Port, "up"},
-	} {
-		if err := ip(args...); err != nil {
-			return nil, fmt.Errorf("host %s: %w", h.ID, err)
-		}
 	}
 	if err := h.steer(); err != nil {
 		return nil, fmt.Errorf("host %s: %w", h.ID, err)
 	}
 	return h, nil
+}
+
+// furnish makes the host's namespace and plugs it into the bridge of another.
+func (h *Host) furnish(at Namespace, mac string) error {
+	if _, err := newNamespace(h.Name, h.lasting); err != nil {
+		return err
+	}
+	link, err := plug(end{h.Namespace, Port}, end{at, h.ID}, mac)
+	if err != nil {
+		return err
+	}
+	h.Link = link
+	for _, args := range [][]string{
+		{"link", "set", "lo", "up"},
+		{"addr", "add", netip.PrefixFrom(h.Address, Subnet.Bits()).String(), "brd", "+", "dev", Port},
+		{"link", "set", Port, "up"},
+	} {
+		if err := h.ip(args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Cut drops every packet between h and everybody else that comes from or goes to a TCP port, whichever side has the

@@ -155,3 +155,8 @@ func ip(args ...string) error {
 	_, err := output(exec.Command("ip", args...))
 	return err
 }
+
+func tc(args ...string) error {
+	_, err := output(exec.Command("tc", args...))
+	return err
+}
