@@ -75,6 +75,10 @@ bench-control: ## time three controllers beside a bare Raft loop, into out/bench
 	mkdir -p $(OUT)
 	go run ./test/bench-control -out $(OUT)/bench-control.json
 
+.PHONY: bench-boot
+bench-boot: ## time 64 machines that fetch one initramfs at once, beside a bare HTTP server of bytes in memory
+	go test -run '^$$' -bench BootFiles -benchtime 5x ./internal/netboot
+
 .PHONY: soak
 soak: build ## break five controllers for SOAK (default 2h) under clients, and check every answer
 	./test/prepare test

@@ -10,27 +10,35 @@ import (
 // They are collected once per revision, not once per request.
 type bootBlobs struct {
 	revision fleet.Revision
-	phases   map[fleet.Digest]fleet.Phase // what it is, and so which phase its arrival completes
+	files    map[fleet.Digest]bootFile
 }
 
-// bootable returns which of the two d is, or false if no image boots with it.
-func (s *Server) bootable(st fleet.State, d fleet.Digest) (fleet.Phase, bool) {
+// A bootFile is a kernel or an initramfs.
+type bootFile struct {
+	fleet.Blob
+	phase fleet.Phase // that its arrival completes, and so which of the two it is
+}
+
+// bootable returns the boot file d, or false if no image boots with it.
+func (s *Server) bootable(st fleet.State, d fleet.Digest) (bootFile, bool) {
 	b := s.blobs.Load()
 	if b == nil || b.revision != st.Revision() {
-		b = &bootBlobs{revision: st.Revision(), phases: map[fleet.Digest]fleet.Phase{}}
+		b = &bootBlobs{revision: st.Revision(), files: map[fleet.Digest]bootFile{}}
 		for image := range st.Images() {
 			for _, v := range image.Versions {
-				b.phases[v.Kernel.Digest] = fleet.PhaseKernel
-				b.phases[v.Initramfs.Digest] = fleet.PhaseInitramfs
+				b.files[v.Kernel.Digest] = bootFile{v.Kernel, fleet.PhaseKernel}
+				b.files[v.Initramfs.Digest] = bootFile{v.Initramfs, fleet.PhaseInitramfs}
 			}
 		}
 		s.blobs.Store(b)
+		s.shelf.keep(b.files)
 	}
-	p, ok := b.phases[d]
-	return p, ok
+	f, ok := b.files[d]
+	return f, ok
 }
 
-// missing returns the first of the version's boot blobs that this controller cannot open, and why.
+// missing returns the first of the version's boot blobs that this controller cannot open, and why. Those that it can are
+// about to be fetched.
 func (s *Server) missing(v fleet.ImageVersion) (fleet.Digest, error) {
 	for _, want := range []fleet.Blob{v.Kernel, v.Initramfs} {
 		b, err := s.cfg.Blob(want.Digest)
@@ -38,6 +46,7 @@ func (s *Server) missing(v fleet.ImageVersion) (fleet.Digest, error) {
 			return want.Digest, err
 		}
 		_ = b.Close()
+		s.shelf.ask(want)
 	}
 	return fleet.Digest{}, nil
 }

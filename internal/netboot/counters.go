@@ -20,6 +20,8 @@ type Counters struct {
 	HTTP           uint64 `json:"http"`                  // requests
 	HTTPFailed     uint64 `json:"http_failed"`           // answered with an error, or cut off by one
 	Advertisements uint64 `json:"router_advertisements"` // sent to iPXE, to end its wait for IPv6
+	HeldFiles      uint64 `json:"held_files"`            // kernels and initramfs in memory now
+	HeldBytes      uint64 `json:"held_bytes"`            // of those
 }
 
 type counters struct {
@@ -30,7 +32,9 @@ type counters struct {
 // Counters returns the counts. It may be called from any goroutine.
 func (s *Server) Counters() Counters {
 	c := &s.counters
+	files, bytes := s.shelf.holds()
 	return Counters{
+		HeldFiles: uint64(files), HeldBytes: uint64(bytes),
 		Requests: c.requests.Load(), Answers: c.answers.Load(),
 		StoodIn: c.stoodIn.Load(), StoodDown: c.stoodDown.Load(), Malformed: c.malformed.Load(), Unknown: c.unknown.Load(),
 		Declined: c.declined.Load(), Duplicates: c.duplicates.Load(), Limited: c.limited.Load(), Dropped: c.dropped.Load(),

@@ -87,6 +87,23 @@ func stateOf(t testing.TB, controllers []fleet.Controller) fleet.State {
 	return s
 }
 
+// stateWith returns testState with an image whose initramfs is file.
+func stateWith(t testing.TB, file fleet.Blob) fleet.State {
+	t.Helper()
+	return withInitramfs(t, testState(t, 1), "firmware", file)
+}
+
+// withInitramfs returns s with an image of that name whose initramfs is file.
+func withInitramfs(t testing.TB, s fleet.State, image string, file fleet.Blob) fleet.State {
+	t.Helper()
+	v := fleet.ImageVersion{Root: blobOf(1, kernel), Torrent: blobOf(2, kernel), Kernel: blobOf(3, kernel), Initramfs: file, Arch: "amd64"}
+	s, err := s.Apply(fleet.Entry{Command: fleet.AddImageVersion{Image: image, Version: v}}, s.Revision()+1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // A memoryBlob fails with err at byte until, if err is not nil.
 type memoryBlob struct {
 	*bytes.Reader

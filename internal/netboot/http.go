@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -82,32 +83,60 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	state := s.cfg.State()
-	phase, ok := s.bootable(state, digest)
+	file, ok := s.bootable(state, digest)
 	if !ok {
 		http.Error(w, fmt.Sprintf("blob %s: no image boots with it", digest.Short()), http.StatusNotFound)
 		return
 	}
-	b, err := s.cfg.Blob(digest)
-	if err != nil {
-		s.refuseBlob(w, digest, err)
+	if s.crowded() {
+		w.Header().Set("Connection", "close") // others wait for the place
+	}
+	if !s.sendBlob(w, r, file) {
 		return
 	}
+	if mac, known := s.boots.at(state, addressOf(r.RemoteAddr)); known && sentToTheEnd(w, r, file.Size) {
+		s.boots.sent(mac, file.phase, "blob "+digest.Short())
+	}
+}
+
+// sendBlob answers with a boot file: from memory, or from the store if there is no room for it. It reports whether it
+// could.
+func (s *Server) sendBlob(w http.ResponseWriter, r *http.Request, file bootFile) bool {
+	if data := s.shelf.read(r.Context(), file.Blob); data != nil {
+		describe(w, file.Digest)
+		http.ServeContent(w, r, "", time.Time{}, newShelfReader(data))
+		return true
+	}
+	b, err := s.cfg.Blob(file.Digest)
+	if err != nil {
+		s.refuseBlob(w, file.Digest, err)
+		return false
+	}
 	defer b.Close()
-	header := w.Header()
-	header.Set("Content-Type", "application/octet-stream")
-	header.Set("ETag", `"`+digest.String()+`"`)
-	header.Set("Cache-Control", "public, max-age=31536000, immutable")
+	describe(w, file.Digest)
 	content := newBody(b)
 	http.ServeContent(w, r, "", time.Time{}, content)
 	if content.err != nil {
 		// Fewer bytes than announced were sent, so net/http closes the connection and the client sees the failure.
 		s.counters.httpFailed.Add(1)
-		s.cfg.Logger.Error("boot HTTP: a blob cannot be read", "blob", digest, "from", r.RemoteAddr, "err", content.err)
-		return
+		s.cfg.Logger.Error("boot HTTP: a blob cannot be read", "blob", file.Digest, "from", r.RemoteAddr, "err", content.err)
+		return false
 	}
-	if mac, known := s.boots.at(state, addressOf(r.RemoteAddr)); known && sentToTheEnd(w, r, b.Size()) {
-		s.boots.sent(mac, phase, "blob "+digest.Short())
-	}
+	return true
+}
+
+// describe sets the header fields of a blob, whose bytes never change.
+func describe(w http.ResponseWriter, d fleet.Digest) {
+	header := w.Header()
+	header.Set("Content-Type", "application/octet-stream")
+	header.Set("ETag", `"`+d.String()+`"`)
+	header.Set("Cache-Control", "public, max-age=31536000, immutable")
+}
+
+// crowded reports whether so many connections are open that none should be kept for what its client may ask next.
+func (s *Server) crowded() bool {
+	l, ok := s.web.(*limited)
+	return ok && l.crowded()
 }
 
 func (s *Server) refuseBlob(w http.ResponseWriter, d fleet.Digest, err error) {
@@ -169,6 +198,31 @@ func (t *tally) Write(p []byte) (int, error) {
 		t.err = err
 	}
 	return n, err
+}
+
+// part is how much of a file in memory is written at once: measured, larger ones are no faster, and a client that takes
+// one in writeTimeout is slow, not gone.
+const part = 256 << 10
+
+// ReadFrom implements io.ReaderFrom. http.ServeContent copies by way of it: bytes that lie on a shelf are written as they
+// lie there. (Measured against sendfile of a file in memory: half as fast again.)
+func (t *tally) ReadFrom(src io.Reader) (int64, error) {
+	if l, ok := src.(*io.LimitedReader); ok {
+		if r, ok := l.R.(*shelfReader); ok {
+			return t.writeParts(r.next(l.N))
+		}
+	}
+	return io.Copy(struct{ io.Writer }{t}, src) // by Write alone
+}
+
+func (t *tally) writeParts(p []byte) (written int64, err error) {
+	for len(p) > 0 && err == nil {
+		var n int
+		n, err = t.Write(p[:min(part, len(p))])
+		written += int64(n)
+		p = p[n:]
+	}
+	return written, err
 }
 
 // Unwrap lets http.ResponseController find the connection.

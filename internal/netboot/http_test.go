@@ -143,27 +143,30 @@ func TestBlobRoute(t *testing.T) {
 		"no digest":          {"GET", "/blob/xyz", nil, 400, "", false},
 		"posted":             {"POST", "/blob/" + name, nil, 405, "", false},
 	} {
-		t.Run(test, func(t *testing.T) {
-			w := newWitness()
-			s, url := web(t, testConfig(t, w))
-			// The machine at loopback is the one that asked for its script from there.
-			s.boots.script(localMAC, "boot-9", addressOf("127.0.0.1:1"))
-			resp, body, err := do(t, c.method, url+c.path, c.header...)
-			if err != nil || resp.StatusCode != c.status {
-				t.Fatalf("got %s, %v; want %d", resp.Status, err, c.status)
-			}
-			if (c.status == 200 || c.status == 206) && body != c.body {
-				t.Errorf("got %d bytes, want %d", len(body), len(c.body))
-			}
-			if c.status < 300 && (resp.Header.Get("ETag") != `"`+name+`"` || !strings.Contains(resp.Header.Get("Cache-Control"), "immutable")) {
-				t.Errorf("got headers %v", resp.Header)
-			}
-			want := ""
-			if c.saw {
-				want = `52:54:00:00:00:04 "boot-9" kernel blob ` + name[:12]
-			}
-			w.await(t, want)
-		})
+		for where, memory := range map[string]int64{"memory": 1 << 40, "store": 0} {
+			t.Run(test+" from the "+where, func(t *testing.T) {
+				w := newWitness()
+				s, url := web(t, testConfig(t, w))
+				s.shelf.available = func() int64 { return memory }
+				// The machine at loopback is the one that asked for its script from there.
+				s.boots.script(localMAC, "boot-9", addressOf("127.0.0.1:1"))
+				resp, body, err := do(t, c.method, url+c.path, c.header...)
+				if err != nil || resp.StatusCode != c.status {
+					t.Fatalf("got %s, %v; want %d", resp.Status, err, c.status)
+				}
+				if (c.status == 200 || c.status == 206) && body != c.body {
+					t.Errorf("got %d bytes, want %d", len(body), len(c.body))
+				}
+				if c.status < 300 && (resp.Header.Get("ETag") != `"`+name+`"` || !strings.Contains(resp.Header.Get("Cache-Control"), "immutable")) {
+					t.Errorf("got headers %v", resp.Header)
+				}
+				want := ""
+				if c.saw {
+					want = `52:54:00:00:00:04 "boot-9" kernel blob ` + name[:12]
+				}
+				w.await(t, want)
+			})
+		}
 	}
 }
 

@@ -67,7 +67,8 @@ func bindError(protocol string, at netip.AddrPort, err error) error {
 }
 
 // A limited listener accepts at most a number of connections at a time, and of these at most a number from one
-// address; more of one address are closed at once, more in all wait.
+// address; more of one address are closed at once, more in all wait in the kernel's queue, which takes net.core.somaxconn
+// of them (listen(2)); a client beyond those sends its SYN again until there is room.
 type limited struct {
 	net.Listener
 	places chan struct{}
@@ -103,6 +104,9 @@ func (l *limited) Accept() (net.Conn, error) {
 		_ = c.Close()
 	}
 }
+
+// crowded reports whether most places are taken.
+func (l *limited) crowded() bool { return len(l.places) > cap(l.places)*3/4 }
 
 func (l *limited) take(client netip.Addr) bool {
 	l.mu.Lock()

@@ -80,6 +80,7 @@ type Server struct {
 	boots      *boots
 	hush       hush
 	blobs      atomic.Pointer[bootBlobs]
+	shelf      *shelf
 	queue      chan *datagram
 	standIns   *standIns
 	claims     *claims
@@ -109,7 +110,7 @@ func Open(c Config) (*Server, error) {
 	s := &Server{
 		cfg: c, loaders: programs, links: newLinks(time.Now), frames: newFrames(), gate: newGate(),
 		boots: newBoots(c.Observer, time.Now), queue: make(chan *datagram, queueSize),
-		standIns: newStandIns(), claims: newClaims(),
+		standIns: newStandIns(), claims: newClaims(), shelf: newShelf(c.Blob),
 	}
 	s.deliver = s.send
 	s.tftp = tftp.New(s.resolve, s.transferred)
@@ -164,6 +165,7 @@ func (s *Server) Close() {
 		_ = s.advertiser.conn.Close()
 	}
 	s.frames.close()
+	s.shelf.close()
 }
 
 // Run answers until ctx ends, and then releases the ports; transfers under way are given a few seconds. It returns

@@ -81,17 +81,17 @@ func (s *Server) script(mac fleet.MAC, from netip.Addr) (script []byte, id, deta
 	image := fmt.Sprintf("%s:%d", plan.Image, plan.Version.Number)
 	if blob, err := s.missing(plan.Version); err != nil {
 		err = fmt.Errorf("node %s: image %s: blob %s: %w", plan.Node.Name, image, blob.Short(), err)
-		if len(controllers.fetch) == 1 {
+		if len(controllers.files) == 1 {
 			return s.refuse(mac, err, controllers.fetch), "", ""
 		}
-		controllers.fetch = append(controllers.fetch[1:], controllers.fetch[0]) // the others may hold it
+		controllers.files = append(slices.DeleteFunc(controllers.files, s.isSelf), s.cfg.Self) // the others may hold it
 		s.complain(err)
 	}
 	id, token, err := s.cfg.Token(plan)
 	if err != nil {
 		return s.refuse(mac, fmt.Errorf("node %s: %w", plan.Node.Name, err), controllers.fetch), "", ""
 	}
-	script, err = ipxe.Boot{Plan: plan, Controllers: controllers.fetch, Control: controllers.ask, Pin: s.cfg.Pin, Token: token}.Script()
+	script, err = ipxe.Boot{Plan: plan, Controllers: controllers.files, Control: controllers.ask, Pin: s.cfg.Pin, Token: token}.Script()
 	if err != nil {
 		return s.refuse(mac, err, controllers.fetch), "", ""
 	}
@@ -99,27 +99,34 @@ func (s *Server) script(mac fleet.MAC, from netip.Addr) (script []byte, id, deta
 	return script, id, image
 }
 
-// servers are the controllers for one machine, this one first.
+// servers are the controllers for one machine, in the order in which it is to try them.
 type servers struct {
-	fetch []fleet.Controller // to fetch from: those that are alive
-	ask   []fleet.Controller // for its agent to ask: the others too, last
+	files []fleet.Controller // for its kernel and initramfs: those that are alive, spread over machines; peers that serve them would stand here, too
+	fetch []fleet.Controller // for its next script: those that are alive, this one first
+	ask   []fleet.Controller // for its agent: this one first, and last those that seem dead
 }
 
-// controllersFor returns the controllers for m. Machines differ in which they try second, so that those of a dead
-// controller spread over the others. Where nobody but this one seems to live the others are tried too: they cost a
-// machine seconds, and a wrong suspicion would cost it the boot.
+// controllersFor returns the controllers for m. Machines differ in which they are to fetch their files from, whichever
+// controller writes their script: relay agents and DHCP servers of a site may send all of them to one. They differ in
+// which they try second, too, so that those of a dead controller spread over the others. Where nobody but this one seems
+// to live the others are tried last: they cost a machine seconds, and a wrong suspicion would cost it the boot.
 func (s *Server) controllersFor(m fleet.MAC, st fleet.State) servers {
-	alive := []fleet.Controller{s.cfg.Self}
-	alive = append(alive, slices.DeleteFunc(fleet.Order(m, s.live()), s.isSelf)...)
+	files := fleet.Order(m, s.live())
+	for i := range files {
+		if s.isSelf(files[i]) {
+			files[i] = s.cfg.Self // which knows the port that it was given
+		}
+	}
+	alive := append([]fleet.Controller{s.cfg.Self}, slices.DeleteFunc(slices.Clone(files), s.isSelf)...)
 	cluster, _ := st.Cluster()
 	rest := slices.DeleteFunc(fleet.Order(m, cluster.Controllers), func(c fleet.Controller) bool {
 		return slices.ContainsFunc(alive, func(a fleet.Controller) bool { return a.ID == c.ID })
 	})
 	all := slices.Concat(alive, rest)
 	if len(alive) < 2 {
-		alive = all
+		return servers{files: slices.Clone(all), fetch: slices.Clone(all), ask: all}
 	}
-	return servers{fetch: slices.Clone(alive), ask: all}
+	return servers{files: files, fetch: alive, ask: all}
 }
 
 // refuse tells the machine, and the log, why a node cannot boot for now.

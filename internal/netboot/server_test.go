@@ -321,42 +321,57 @@ func (a addressed) Close() error { return nil }
 
 // TestSlowDownloadsAreLetEnd reads a blob for longer than a request may take to arrive.
 func TestSlowDownloadsAreLetEnd(t *testing.T) {
-	c := testConfig(t, newWitness())
-	data := bytes.Repeat([]byte("slow"), 4<<20)
-	c.Blob = func(fleet.Digest) (Blob, error) { return &memoryBlob{Reader: bytes.NewReader(data)}, nil }
-	s := open(t, c)
-	bound := s.web
-	defer func() { s.web = bound }()
-	synctest.Test(t, func(t *testing.T) {
-		near, away := net.Pipe()
-		inner := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-		s.web = newLimited(inner, 1, 1)
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- s.runHTTP(ctx) }()
-		inner.conns <- remote{away}
-		if _, err := io.WriteString(near, "GET /blob/"+blobOf(3, nil).Digest.String()+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		resp, err := http.ReadResponse(bufio.NewReader(near), nil)
+	for name, memory := range map[string]int64{"from memory": 1 << 40, "from the store": 0} {
+		t.Run(name, func(t *testing.T) {
+			c := testConfig(t, newWitness())
+			data := bytes.Repeat([]byte("slow"), 4<<20)
+			c.Blob = func(fleet.Digest) (Blob, error) { return &memoryBlob{Reader: bytes.NewReader(data)}, nil }
+			file := blobOf(9, data)
+			state := stateWith(t, file)
+			c.State = func() fleet.State { return state }
+			s := open(t, c)
+			bound, outside := s.web, s.shelf
+			defer func() { s.web, s.shelf = bound, outside }()
+			synctest.Test(t, func(t *testing.T) {
+				s.shelf = newShelf(c.Blob)
+				s.shelf.available = func() int64 { return memory }
+				defer s.shelf.close()
+				readSlowly(t, s, file)
+			})
+		})
+	}
+}
+
+// readSlowly runs s in the bubble of t, and takes eight minutes to read a file of 16 MiB.
+func readSlowly(t *testing.T, s *Server, file fleet.Blob) {
+	near, away := net.Pipe()
+	inner := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	s.web = newLimited(inner, 1, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.runHTTP(ctx) }()
+	inner.conns <- remote{away}
+	if _, err := io.WriteString(near, "GET /blob/"+file.Digest.String()+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(near), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, part := int64(0), make([]byte, 1<<20)
+	for got < file.Size {
+		n, err := io.ReadFull(resp.Body, part)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("after %d bytes: %v", got+int64(n), err)
 		}
-		got, part := 0, make([]byte, 1<<20)
-		for got < len(data) {
-			n, err := io.ReadFull(resp.Body, part)
-			if err != nil {
-				t.Fatalf("after %d bytes: %v", got+n, err)
-			}
-			got += n
-			time.Sleep(writeTimeout / 2) // 8 minutes in all
-		}
-		_ = near.Close()
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
+		got += int64(n)
+		time.Sleep(writeTimeout / 2)
+	}
+	_ = near.Close()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
 
 // A remote connection claims to come from a node.
