@@ -1,0 +1,111 @@
+package swarmlab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/samara-hpc/samara/test/lab"
+)
+
+// shelf is where sites keep their files: a file system in RAM, as a node's image lies in RAM.
+const shelf = "/dev/shm"
+
+// A Layout is the machines of a site and the cables between them. Rates are in bytes per second and direction; 0 is no
+// limit.
+type Layout struct {
+	Heads  int   // controllers or other origins, from 1 to 9
+	Nodes  int   // at most lab.MaxNodes
+	Racks  int   // that the nodes are in, in even parts; at least 1
+	Link   int64 // of every head and node
+	Uplink int64 // of every rack
+}
+
+// A Site is a network with heads and nodes, on which nothing runs yet.
+type Site struct {
+	Layout
+	Network *lab.Network
+	Heads   []*lab.Host
+	Racks   []*lab.Rack
+	Nodes   []*lab.Host
+	Dir     string // for everything that has to do with the site
+}
+
+// OpenSite makes a site whose network's name begins with prefix, after what earlier processes left under it is gone. The
+// links are not limited yet.
+func OpenSite(prefix string, l Layout) (*Site, error) {
+	if err := lab.Sweep(prefix); err != nil {
+		return nil, err
+	}
+	network, err := lab.NewNetwork(lab.TestNetworkName(prefix), false)
+	if err != nil {
+		return nil, err
+	}
+	s := &Site{Layout: l, Network: network}
+	if s.Dir, err = os.MkdirTemp(shelf, prefix+"-"); err == nil { // short, for it holds Unix sockets
+		err = s.furnish()
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Site) furnish() error {
+	for i := range s.Layout.Heads {
+		h, err := s.Network.AddHost(i + 1)
+		if err != nil {
+			return err
+		}
+		s.Heads = append(s.Heads, h)
+	}
+	for i := range s.Layout.Racks {
+		r, err := s.Network.AddRack(i + 1)
+		if err != nil {
+			return err
+		}
+		s.Racks = append(s.Racks, r)
+	}
+	for i := range s.Layout.Nodes {
+		h, err := s.Racks[s.RackOf(i)].AddNode(i + 1)
+		if err != nil {
+			return err
+		}
+		s.Nodes = append(s.Nodes, h)
+	}
+	return nil
+}
+
+// RackOf returns the index of the rack that a node is in, both counted from 0.
+func (s *Site) RackOf(node int) int { return node * s.Layout.Racks / s.Layout.Nodes }
+
+// Limit puts the limits of the layout on all links.
+func (s *Site) Limit() error {
+	for _, h := range append(append([]*lab.Host(nil), s.Heads...), s.Nodes...) {
+		if err := h.Link.Limit(s.Layout.Link); err != nil {
+			return fmt.Errorf("%s: %w", h.ID, err)
+		}
+	}
+	for _, r := range s.Racks {
+		if err := r.Uplink.Limit(s.Layout.Uplink); err != nil {
+			return fmt.Errorf("%s: %w", r.ID, err)
+		}
+	}
+	return nil
+}
+
+// subdir makes a directory of the site.
+func (s *Site) subdir(name string) (string, error) {
+	dir := filepath.Join(s.Dir, name)
+	return dir, os.MkdirAll(dir, 0o755)
+}
+
+// Close ends whatever still runs on the site, and removes it with all its files.
+func (s *Site) Close() error {
+	err := s.Network.Close()
+	if s.Dir != "" {
+		err = errors.Join(err, os.RemoveAll(s.Dir))
+	}
+	return err
+}
