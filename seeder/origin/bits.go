@@ -47,16 +47,14 @@ func (b *bits) next(i int, not, nor *bits) int {
 	for b.low < len(b.words) && b.words[b.low] == 0 {
 		b.low++
 	}
-	mask := ^uint64(0) << (i % 64)
-	for w := max(i/64, 0); w < len(b.words); w++ {
-		if w < b.low {
-			w, mask = b.low-1, ^uint64(0)
-			continue
+	for w := max(i/64, b.low); w < len(b.words); w++ {
+		x := b.words[w] &^ not.words[w] &^ nor.words[w]
+		if w == i/64 {
+			x &= ^uint64(0) << (i % 64)
 		}
-		if x := b.words[w] & mask &^ not.words[w] &^ nor.words[w]; x != 0 {
+		if x != 0 {
 			return w*64 + mathbits.TrailingZeros64(x)
 		}
-		mask = ^uint64(0)
 	}
 	return -1
 }

@@ -73,8 +73,10 @@ func (o *Origin) deal() {
 		o.dealAll()
 	}
 	for _, p := range o.dirty {
-		p.dirty = false
 		o.offer(p)
+	}
+	for _, p := range o.dirty {
+		p.dirty = false
 	}
 	clear(o.dirty)
 	o.dirty = o.dirty[:0]
@@ -129,7 +131,12 @@ func (o *Origin) pick(p *peer) int {
 		return i
 	}
 	if p.hungry {
-		return o.choose(p, &o.relief, &p.have)
+		if i := o.choose(p, &o.relief, &p.have); i >= 0 {
+			return i
+		}
+	}
+	if p.desperate {
+		return o.choose(p, &o.every, &o.busy)
 	}
 	return -1
 }

@@ -39,6 +39,7 @@ type rack struct {
 	members     int
 	outstanding int    // pieces shown to its peers and not finished
 	served      uint64 // Origin.serial when one of them was last shown something
+	turn        uint64 // decides between racks that were shown nothing
 	ready       queue[*peer]
 	slot        int // its index in lineup.racks, or -1
 }
@@ -46,17 +47,20 @@ type rack struct {
 // A lineup holds the peers that have room, in the order in which they are served: the rack with the fewest outstanding pieces
 // first, and in a rack the peer with the fewest; among equals who was served the longest ago. Struck peers come after all others.
 type lineup struct {
+	seed   uint64
 	byName map[string]*rack
 	racks  queue[*rack] // those with somebody ready
 	struck queue[*peer]
 }
 
-func newLineup() lineup {
+func newLineup(seed uint64) lineup {
 	return lineup{
+		seed:   seed,
 		byName: map[string]*rack{},
 		racks: queue[*rack]{
 			less: func(a, b *rack) bool {
-				return cmp.Or(cmp.Compare(a.outstanding, b.outstanding), cmp.Compare(a.served, b.served), cmp.Compare(a.name, b.name)) < 0
+				return cmp.Or(cmp.Compare(a.outstanding, b.outstanding), cmp.Compare(a.served, b.served),
+					cmp.Compare(a.turn, b.turn), cmp.Compare(a.name, b.name)) < 0
 			},
 			place: func(r *rack, at int) { r.slot = at },
 		},
@@ -75,7 +79,7 @@ func placePeer(p *peer, at int) { p.slot = at }
 func (l *lineup) enter(name string) *rack {
 	r := l.byName[name]
 	if r == nil {
-		r = &rack{name: name, slot: -1, ready: queue[*peer]{
+		r = &rack{name: name, turn: turn(l.seed, name), slot: -1, ready: queue[*peer]{
 			less: func(a, b *peer) bool {
 				return cmp.Or(cmp.Compare(len(a.pending), len(b.pending)), cmp.Compare(a.served, b.served)) < 0
 			},
@@ -85,6 +89,15 @@ func (l *lineup) enter(name string) *rack {
 	}
 	r.members++
 	return r
+}
+
+// turn draws a number for a rack: FNV-1a of its name, started from the seed.
+func turn(seed uint64, name string) uint64 {
+	h := 14695981039346656037 ^ seed
+	for i := range len(name) {
+		h = (h ^ uint64(name[i])) * 1099511628211
+	}
+	return h
 }
 
 // leave counts a peer out of its rack.

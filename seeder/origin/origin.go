@@ -64,7 +64,7 @@ type Config struct {
 	Size        int64         // bytes, of the blob
 	Window      int64         // bytes that may be revealed to a peer and unfinished; 0 is 1 MiB
 	Starvation  time.Duration // least time without progress that counts as starving; 0 is 10 s
-	Seed        uint64        // decides between peers that are equal
+	Seed        uint64        // decides which rack is first; controllers with different ones begin with different racks
 }
 
 const (
@@ -107,6 +107,8 @@ type Origin struct {
 	share  int  // ours are those whose index modulo of is share
 	of     int  //
 	fresh  bits // ours, without a copy and not on their way: to be shown at once
+	every  bits
+	busy   bits // on their way to somebody, or withdrawn
 	letGo  bits // given up by somebody they were shown to, and not seen since
 	spare  bits // may be shown once more, to anybody
 	relief bits // may be shown once more, to peers that starve
@@ -123,6 +125,7 @@ type Origin struct {
 	spreads  durations // from showing a piece to its second copy
 	finishes durations // from showing a piece to its first
 	newcomer time.Duration
+	latest   time.Duration // when a piece was last shown for the first time
 	swept    time.Duration
 
 	dirty []*peer // whose room or needs changed since the last Do
@@ -139,14 +142,15 @@ func New(c Config) (*Origin, error) {
 		return nil, err
 	}
 	o := &Origin{conf: c, of: 1, unsent: c.Pieces, peers: map[Peer]*peer{}, pieces: make([]piece, c.Pieces)}
-	for _, b := range []*bits{&o.fresh, &o.letGo, &o.spare, &o.relief} {
+	for _, b := range []*bits{&o.fresh, &o.every, &o.busy, &o.letGo, &o.spare, &o.relief} {
 		*b = newBits(c.Pieces)
 	}
 	for i := range o.pieces {
 		o.pieces[i].shown = never
 		o.fresh.set(i)
+		o.every.set(i)
 	}
-	o.lineup = newLineup()
+	o.lineup = newLineup(c.Seed)
 	o.regauge()
 	return o, nil
 }
@@ -189,7 +193,7 @@ type Stats struct {
 	Copies   []int // Copies[k] pieces are held by k peers; the last element counts those with more, too
 	Unsent   int   // pieces that were never sent whole to one peer
 	Sent     int64 // bytes
-	Raised   int   // pieces shown although a copy was known, because somebody starved
+	Raised   int   // pieces shown once more, because they made no progress
 	Done     bool  // no connected peer lacks anything
 }
 

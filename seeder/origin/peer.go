@@ -22,12 +22,14 @@ type peer struct {
 	joined   time.Duration
 	heard    time.Duration // when it last said anything
 	gain     time.Duration // when it last got a piece or was sent a block
+	fed      time.Duration // when it last got a piece that it was not being sent by us
 	complete time.Duration // when it had everything, or never
 	struckAt time.Duration // when it last let go of a piece
 	strikes  int
 
 	introduced bool // it has said what it has, or has had the time to
 	hungry     bool // it starved, and there is something for it
+	desperate  bool // it starved, and has got nothing but from us for very long
 	closing    bool
 	dirty      bool   // it is in Origin.dirty
 	served     uint64 // Origin.serial when it joined or was last shown something
@@ -59,7 +61,7 @@ func (o *Origin) Join(now time.Duration, p Peer, inRack string) {
 	}
 	o.serial++
 	q := &peer{id: p, at: len(o.order), have: newBits(o.conf.Pieces), shown: newBits(o.conf.Pieces), joined: o.now, heard: o.now,
-		gain: o.now, complete: never, struckAt: never, served: o.serial, slot: -1}
+		gain: o.now, fed: o.now, complete: never, struckAt: never, served: o.serial, slot: -1}
 	q.rack = o.lineup.enter(inRack)
 	o.peers[p] = q
 	o.order = append(o.order, q)
@@ -84,9 +86,7 @@ func (o *Origin) Leave(now time.Duration, p Peer) {
 	if q.complete != never {
 		o.seeds--
 	}
-	if q.strikes > 0 {
-		o.struck--
-	}
+	o.pardon(q)
 	o.feed(q, false)
 	q.have.each(o.lost)
 	for len(q.pending) > 0 {
@@ -179,12 +179,16 @@ func (o *Origin) has(q *peer, i int) bool {
 		return false
 	}
 	q.gain = o.now
+	if q.find(i) == nil {
+		q.fed, q.desperate = o.now, false
+	}
 	o.gained(i)
 	o.finish(q, i)
 	if q.have.n == o.conf.Pieces {
 		q.complete = o.now
 		o.seeds++
 		o.feed(q, false)
+		o.pardon(q)
 		o.refresh(q)
 		o.regauge()
 	}

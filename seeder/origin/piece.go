@@ -11,7 +11,7 @@ type piece struct {
 	reveals   int32         // peers that were shown it, are expected to have it soon, and keep others from being shown it
 	progress  time.Duration // when a peer got it or was sent of it, or when somebody first lacked it again
 	shown     time.Duration // when it was first shown, or never
-	sampled   bool          // the time of its spreading was counted
+	settled   bool          // the time of its spreading is counted, or says nothing as it was shown twice
 	sentWhole bool          // to one peer
 	withdrawn bool
 }
@@ -24,7 +24,12 @@ func (o *Origin) ours(i int) bool {
 // judge decides anew whether piece i is to be shown at once. It is called when its copies, its reveals or its owner change.
 func (o *Origin) judge(i int) {
 	c := &o.pieces[i]
-	if c.withdrawn || c.copies > 0 || c.reveals > 0 || !o.ours(i) {
+	if c.withdrawn || c.reveals > 0 {
+		o.busy.set(i)
+	} else {
+		o.busy.unset(i)
+	}
+	if c.copies > 0 || o.busy.has(i) || !o.ours(i) {
 		o.fresh.unset(i)
 		return
 	}
@@ -44,8 +49,8 @@ func (o *Origin) gained(i int) {
 		o.held++
 	case 2:
 		o.spread++
-		if c.shown != never && !c.sampled {
-			c.sampled = true
+		if c.shown != never && !c.settled {
+			c.settled = true
 			o.spreads.add(o.now - c.shown)
 		}
 	}

@@ -80,24 +80,23 @@ func (o *Origin) Sent(now time.Duration, p Peer, r Block) {
 	}
 	q.unqueue(r)
 	o.sent += r.Length
-	if q.sent == 0 {
-		defer o.refresh(q) // its window opens
-	}
+	first := q.sent == 0
 	q.sent += r.Length
 	q.gain = o.now
 	o.progressed(r.Piece)
-	v := q.find(r.Piece)
-	if v == nil {
-		return
+	whole := false
+	if v := q.find(r.Piece); v != nil {
+		size := o.size(r.Piece)
+		whole = v.sent < size && v.sent+r.Length >= size
+		v.sent += r.Length
+		v.last = o.now
 	}
-	v.sent += r.Length
-	v.last = o.now
-	if size := o.size(r.Piece); v.sent >= size && v.sent-r.Length < size {
-		if c := &o.pieces[r.Piece]; !c.sentWhole {
-			c.sentWhole = true
-			o.unsent--
-		}
-		o.refresh(q)
+	if c := &o.pieces[r.Piece]; whole && !c.sentWhole {
+		c.sentWhole = true
+		o.unsent--
+	}
+	if first || whole {
+		o.refresh(q) // there may be room for more
 	}
 }
 

@@ -17,12 +17,13 @@ func (p *peer) find(i int) *reveal {
 
 // show reveals piece i to p.
 func (o *Origin) show(p *peer, i int) {
-	c := &o.pieces[i]
-	if c.copies > 0 || c.reveals > 0 {
+	if !o.fresh.has(i) {
 		o.raised++
 	}
-	if c.shown == never {
-		c.shown = o.now
+	if c := &o.pieces[i]; c.shown == never {
+		c.shown, o.latest = o.now, o.now
+	} else {
+		c.settled = true
 	}
 	o.do(Reveal, p, Block{Piece: i})
 	o.adopt(p, i)
@@ -48,11 +49,9 @@ func (o *Origin) finish(p *peer, i int) {
 	if r == nil {
 		return
 	}
-	if !r.late {
+	if !r.late && r.sent >= o.size(i) {
 		o.finishes.add(o.now - r.shown)
-		if r.sent >= o.size(i) {
-			o.absolve(p)
-		}
+		o.absolve(p)
 	}
 	o.discard(p, i)
 	o.forget(p, i)
@@ -109,6 +108,17 @@ func (o *Origin) absolve(p *peer) {
 		o.struck--
 	}
 	p.strikes--
+	o.refresh(p)
+}
+
+// pardon takes back all strikes of a peer, of which nothing is expected any more.
+func (o *Origin) pardon(p *peer) {
+	if p.strikes == 0 {
+		return
+	}
+	o.unlist(p)
+	o.struck--
+	p.strikes = 0
 	o.refresh(p)
 }
 

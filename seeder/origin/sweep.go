@@ -1,6 +1,10 @@
 package origin
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // What time does.
 const (
@@ -9,7 +13,7 @@ const (
 	lingering           = 5 * time.Second        // that a peer which has everything stays, while others want the place
 	witnesses           = 8                      // complete peers that stay all the same: they show that the blob is out there
 	patienceFactor      = 4                      // medians until something counts as starving
-	longestPatience     = 5 * time.Minute
+	longestPatience     = time.Minute
 )
 
 // Wake is when Tick is next needed, and false if it is not before another event.
@@ -28,15 +32,14 @@ func (o *Origin) Tick(now time.Duration) {
 	}
 	o.swept = o.now
 	patience := o.patience()
-	longest := time.Duration(0)
 	for _, p := range o.order {
 		if !p.introduced && o.now-p.joined >= introduction {
 			o.introduce(p)
 		}
 		o.review(p, patience)
-		longest = max(longest, o.starve(p, patience))
+		o.starve(p, patience)
 	}
-	o.raise(patience, longest)
+	o.raise(patience)
 	o.release()
 }
 
@@ -50,6 +53,9 @@ func (o *Origin) patience() time.Duration {
 func (o *Origin) review(p *peer, patience time.Duration) {
 	m, known := o.finishes.median()
 	slow := max(patience, patienceFactor*m)
+	if p.strikes > 0 && p.slot >= 0 {
+		o.soil(p) // it may have been mute for long enough
+	}
 	for k := len(p.pending) - 1; k >= 0; k-- {
 		r := &p.pending[k]
 		idle, waits := o.now-r.last, p.waits(r.piece)
@@ -75,21 +81,21 @@ func (o *Origin) letGoOf(p *peer, r *reveal) {
 	o.strike(p)
 }
 
-// starve decides whether p starves, and returns for how long it has if so.
-func (o *Origin) starve(p *peer, patience time.Duration) time.Duration {
+// starve decides whether p starves.
+func (o *Origin) starve(p *peer, patience time.Duration) {
 	if p.complete != never || !p.introduced || p.closing || o.mute(p, patience) {
 		o.feed(p, false)
-		return 0
+		return
 	}
-	starved := o.now - p.gain
-	switch {
-	case len(p.pending) == 0 && starved >= patience:
+	if len(p.pending) == 0 && o.now-p.gain >= patience {
 		o.feed(p, true)
-		return starved
-	case p.hungry && o.choose(p, &o.relief, &p.have) < 0:
+		p.desperate = o.now-p.fed >= patienceFactor*patience
+	} else if p.hungry && o.choose(p, &o.relief, &p.have) < 0 {
 		o.feed(p, false)
 	}
-	return 0
+	if p.desperate {
+		o.soil(p)
+	}
 }
 
 // feed notes whether p is fed more than its share.
@@ -109,9 +115,9 @@ func (o *Origin) feed(p *peer, hungry bool) {
 }
 
 // raise allows one more copy of the pieces that make no progress: to who starves, or to anybody if a piece stays with the only
-// peer that has it while most others spread.
-func (o *Origin) raise(patience, longest time.Duration) {
-	most := o.held > 0 && 4*o.spread >= 3*o.held
+// peer that has it while most others spread, and there were new ones until lately.
+func (o *Origin) raise(patience time.Duration) {
+	most := o.held > 0 && 4*o.spread >= 3*o.held && o.now-o.latest < 2*patience
 	if o.hungry == 0 && !most {
 		return
 	}
@@ -122,13 +128,13 @@ func (o *Origin) raise(patience, longest time.Duration) {
 			continue
 		}
 		due := min(max(c.progress, o.newcomer)+patience, c.progress+patienceFactor*patience)
-		if o.now < due && longest < patienceFactor*patience {
+		if o.now < due {
 			continue
 		}
 		if o.hungry > 0 && o.relief.set(i) {
 			o.news = true
 		}
-		if most && c.copies == 1 && lacking > 1 && o.spare.set(i) {
+		if most && c.copies == 1 && lacking > 1 && o.ours(i) && o.spare.set(i) {
 			o.news = true
 		}
 	}
@@ -139,16 +145,18 @@ func (o *Origin) release() {
 	if o.seeds <= witnesses {
 		return
 	}
-	extra := o.seeds - witnesses
+	var staying []*peer
 	for _, p := range o.order {
-		if p.closing && p.complete != never {
-			extra--
+		if p.complete != never && !p.closing {
+			staying = append(staying, p)
 		}
 	}
-	for _, p := range o.order {
-		if extra > 0 && !p.closing && p.complete != never && o.now-p.complete >= lingering && len(p.queue) == 0 {
+	slices.SortFunc(staying, func(a, b *peer) int {
+		return cmp.Or(cmp.Compare(a.complete, b.complete), cmp.Compare(a.id, b.id))
+	})
+	for _, p := range staying[:max(0, len(staying)-witnesses)] {
+		if o.now-p.complete >= lingering {
 			p.closing = true
-			extra--
 			o.out = append(o.out, Action{Kind: Close, Peer: p.id, Why: "complete"})
 		}
 	}
