@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -33,7 +34,9 @@ type agent struct {
 	renewal  time.Time // when to ask for the next certificate
 	refusals int       // of enrollments
 
-	image image
+	image  image
+	roster roster
+	policy policy
 
 	enrolled chan struct{}  // closed when there is a manifest, which the reporter waits for
 	once     sync.Once      // closes enrolled
@@ -46,11 +49,12 @@ func newAgent(log *slog.Logger, p place) *agent {
 
 // An image is the node's copy of its root image.
 type image struct {
-	client *seeder.Client
-	file   *os.File
+	file *os.File
 
 	mu       sync.Mutex
+	client   *seeder.Client   // nil until its port is open
 	download *seeder.Download // nil until it has begun
+	offered  []netip.AddrPort // peers, and the origin if it may be asked, as a controller last named them
 }
 
 // Run boots the node it runs in and then seeds its image until ctx ends. reason says why the agent before this one
@@ -193,8 +197,8 @@ func (a *agent) switchRoot(ctx context.Context) (string, error) {
 // close ends what the steps began.
 func (a *agent) close() {
 	a.parts.Wait()
-	if a.image.client != nil {
-		a.image.client.Close()
+	if c, _ := a.image.swarm(); c != nil {
+		c.Close()
 	}
 	if a.image.file != nil {
 		_ = a.image.file.Close() // proven, or of no use

@@ -61,7 +61,8 @@ func Attend(ctx context.Context, log *slog.Logger, c Attendance) error {
 		return err
 	}
 	if c.Complete != nil {
-		c.Complete(a.image.current().Progress())
+		_, d := a.image.swarm()
+		c.Complete(d.Progress())
 	}
 	return a.reside(ctx, c.Aside)
 }
@@ -75,7 +76,7 @@ func (a *agent) observe(ctx context.Context, show func(seeder.Progress)) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if d := a.image.current(); d != nil {
+			if _, d := a.image.swarm(); d != nil {
 				show(d.Progress())
 			}
 		}

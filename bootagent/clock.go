@@ -16,6 +16,20 @@ func clockIsAbsurd(local, controller time.Time) bool {
 	return !controller.IsZero() && local.Sub(controller).Abs() > maxClockError
 }
 
+// A clock is a time that somebody said, and goes on by itself: by the kernel's monotonic clock, which nobody sets. The zero
+// value is the machine's clock.
+type clock struct {
+	said time.Time
+	at   time.Time // when it was said, with a monotonic reading
+}
+
+func (c clock) now() time.Time {
+	if c.said.IsZero() {
+		return time.Now()
+	}
+	return c.said.Add(time.Since(c.at))
+}
+
 func setClock(t time.Time) error {
 	ts := unix.NsecToTimespec(t.UnixNano())
 	if err := unix.ClockSettime(unix.CLOCK_REALTIME, &ts); err != nil {

@@ -52,6 +52,9 @@ func (a *agent) enroll(ctx context.Context) (string, error) {
 		if err := a.session.call(ctx, fleet.AgentEnrollPath, fleet.EnrollRequest{Token: a.line.Token, CSR: csr}, &e.Answer); err != nil {
 			return "", a.judge(err)
 		}
+		if said := e.Answer.Manifest.Time; !said.IsZero() {
+			a.session.setClock(said) // an answer that an earlier agent left says how late it was then
+		}
 	}
 	if err := a.accept(key, e.Answer); err != nil {
 		return "", err
@@ -88,13 +91,15 @@ func (a *agent) accept(key crypto.Signer, answer fleet.EnrollAnswer) error {
 			return err
 		}
 	}
-	certificate, renewal, err := pair(answer.Certificate, key)
+	certificate, renewal, err := pair(answer.Certificate, key, a.session.now())
 	if err != nil {
 		return err
 	}
 	a.key, a.manifest, a.renewal = key, m, renewal
 	a.session.use(certificate)
 	a.session.learn(m.Controllers)
+	a.roster.learn(m.Roster)
+	a.policy.learn(m.Seeding)
 	if own := a.place.address; own.IsValid() && own != m.Address.Addr() {
 		a.log.Warn(fmt.Sprintf("this machine's address is %s, but the plan for this node says %s; using the former", own, m.Address.Addr()))
 	}
@@ -120,8 +125,9 @@ func checkManifest(m fleet.Manifest) error {
 	return fleet.CheckName("node", m.Node)
 }
 
-// pair joins a certificate with its key, and says when two thirds of its life will be over.
-func pair(certPEM []byte, key crypto.Signer) (*tls.Certificate, time.Time, error) {
+// pair joins a certificate with its key, and says when two thirds of what is left of its life will be over. now is the
+// time in the cluster; the answer has a monotonic reading.
+func pair(certPEM []byte, key crypto.Signer, now time.Time) (*tls.Certificate, time.Time, error) {
 	fail := func(err error) (*tls.Certificate, time.Time, error) {
 		return nil, time.Time{}, fmt.Errorf("certificate from the controller: %w", err)
 	}
@@ -144,7 +150,7 @@ func pair(certPEM []byte, key crypto.Signer) (*tls.Certificate, time.Time, error
 		return fail(errors.New("it is for another key"))
 	}
 	c.Leaf = leaf
-	return c, time.Now().Add(time.Until(leaf.NotAfter) * 2 / 3), nil
+	return c, time.Now().Add(leaf.NotAfter.Sub(now) * 2 / 3), nil
 }
 
 // loadEnrollment returns what an earlier agent of this boot left, or a new key.

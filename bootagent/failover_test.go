@@ -14,7 +14,6 @@ import (
 
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/identity"
-	"github.com/samara-hpc/samara/seeder"
 )
 
 // A cable connects the agent with a controller until it is cut or the controller is.
@@ -221,7 +220,7 @@ func TestReportsReachAnotherController(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	line := newTimeline()
 	line.reach(fleet.PhaseAgent, "")
-	r := &reporter{log: quietLog(), session: l.session(first.near, second.near), timeline: line, bootID: "b1", download: func() *seeder.Download { return nil }}
+	r := &reporter{log: quietLog(), session: l.session(first.near, second.near), timeline: line, bootID: "b1", image: &image{}, roster: &roster{}, policy: &policy{}}
 	done := make(chan struct{})
 	go func() { defer close(done); r.run(ctx) }()
 	receive(t, reports[0])

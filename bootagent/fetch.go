@@ -2,24 +2,15 @@ package bootagent
 
 import (
 	"context"
-	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/seeder"
-)
-
-// Times of a download.
-const (
-	watchEvery    = 250 * time.Millisecond // how exactly the first piece is noticed
-	progressEvery = 3 * time.Second        // a line on the console
-	stalled       = 15 * time.Second       // without a piece, a download is said to be held up
 )
 
 // slack is what the tmpfs of an image holds beside it, in bytes.
@@ -35,22 +26,38 @@ func (a *agent) fetch(ctx context.Context) (string, error) {
 		return "", err
 	}
 	a.timeline.notify() // the reporter asks for peers from now on
-	begin := time.Now()
-	if err := a.watch(ctx, d); err != nil {
-		a.image.forget(d)
-		return "", err
-	}
-	p := d.Progress()
-	a.timeline.reach(fleet.PhaseImage, fmt.Sprintf("%s in %s, %s from controllers, %s from nodes", bytesText(p.Total),
-		time.Since(begin).Round(100*time.Millisecond), bytesText(p.FromOrigin), bytesText(p.FromPeers)))
-	if err := verify(ctx, a.image.file, a.manifest.Root); err != nil {
+	late, err := a.take(ctx, d)
+	if err != nil {
 		a.image.forget(d)
 		return "", err
 	}
 	if err := a.image.file.Chmod(0o400); err != nil {
 		return "", err
 	}
-	return "SHA-256 " + a.manifest.Root.Digest.Short() + " of " + bytesText(p.Total), nil
+	return fmt.Sprintf("SHA-256 %s of %s, %s after the last piece", a.manifest.Root.Digest.Short(), bytesText(a.manifest.Root.Size),
+		late.Round(time.Millisecond)), nil
+}
+
+// take waits for a download and its proof, and returns how far the proof came behind the last piece.
+func (a *agent) take(ctx context.Context, d *seeder.Download) (late time.Duration, err error) {
+	reading, stop := context.WithCancel(ctx)
+	p := beginProof(d.Reader(reading), a.manifest.Root)
+	defer func() {
+		stop()
+		<-p.done
+	}()
+	begin := time.Now()
+	if err := a.watch(ctx, d); err != nil {
+		return 0, err
+	}
+	now := d.Progress()
+	detail := fmt.Sprintf("%s in %s, %s from controllers, %s from nodes", bytesText(now.Total),
+		time.Since(begin).Round(100*time.Millisecond), bytesText(now.FromOrigin), bytesText(now.FromPeers))
+	if now.FromControl > 0 {
+		detail += fmt.Sprintf(", %s from controllers over TLS", bytesText(now.FromControl))
+	}
+	a.timeline.reach(fleet.PhaseImage, detail)
+	return p.wait(ctx)
 }
 
 // openImage makes room for the image, and opens the port for the swarm.
@@ -58,16 +65,17 @@ func (a *agent) openImage() error {
 	if err := a.place.makeRoom(a.manifest.Root.Size); err != nil {
 		return err
 	}
-	if a.image.client == nil {
+	if c, _ := a.image.swarm(); c == nil {
 		c, err := seeder.Open(seeder.Config{
 			Listen:  netip.AddrPortFrom(a.place.address, a.manifest.Ports.Swarm),
 			Origins: addressesOf(a.manifest.Controllers),
+			Allow:   a.roster.allows,
 			Logger:  a.log,
 		})
 		if err != nil {
 			return err
 		}
-		a.image.client = c
+		a.image.use(c)
 	}
 	if a.image.file != nil {
 		return a.image.file.Truncate(0)
@@ -104,7 +112,8 @@ func checkMemory(size int64) error {
 
 // begin starts the download into the file.
 func (i *image) begin(m fleet.Manifest) (*seeder.Download, error) {
-	d, err := i.client.Fetch(m.Torrent, m.Root, i.file)
+	client, _ := i.swarm()
+	d, err := client.Fetch(m.Torrent, m.Root, i.file)
 	if err != nil {
 		return nil, err
 	}
@@ -117,107 +126,41 @@ func (i *image) begin(m fleet.Manifest) (*seeder.Download, error) {
 // forget gives a download up, so that the next begins from nothing.
 func (i *image) forget(d *seeder.Download) {
 	i.mu.Lock()
+	client := i.client
 	i.download = nil
 	i.mu.Unlock()
-	_ = i.client.Drop(d.Hash()) // it has been dropped already
+	_ = client.Drop(d.Hash()) // it has been dropped already
 }
 
-func (i *image) current() *seeder.Download {
+// offer takes note of whom a controller names for a download, and calls them.
+func (i *image) offer(d *seeder.Download, peers, origin []netip.AddrPort) {
+	i.mu.Lock()
+	i.offered = slices.Concat(peers, origin)
+	i.mu.Unlock()
+	d.AddPeers(peers)
+	d.AddPeers(origin)
+}
+
+// offerAgain calls those who were named last.
+func (i *image) offerAgain(d *seeder.Download) {
+	i.mu.Lock()
+	offered := i.offered
+	i.mu.Unlock()
+	d.AddPeers(offered)
+}
+
+// use makes c the node's place in the swarm.
+func (i *image) use(c *seeder.Client) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.download
+	i.client = c
 }
 
-// watch waits for a download, and says how it goes.
-func (a *agent) watch(ctx context.Context, d *seeder.Download) error {
-	finished := make(chan error, 1)
-	waiting, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() { finished <- d.Wait(waiting) }()
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	m := meter{lastMove: time.Now(), lastLine: time.Now()}
-	for {
-		var err error
-		ended := false
-		select {
-		case err = <-finished:
-			ended = true
-		case <-tick.C:
-		}
-		p := d.Progress()
-		if !p.FirstPiece.IsZero() && !a.timeline.has(fleet.PhaseFirstByte) {
-			a.timeline.reachAt(fleet.PhaseFirstByte, p.FirstPiece, "")
-		}
-		if ended {
-			return err
-		}
-		line, held := m.observe(p, time.Now())
-		if line != "" {
-			a.log.Info(line)
-		}
-		if held {
-			a.timeline.fail(line)
-		} else if m.moved {
-			a.timeline.fail("")
-		}
-	}
-}
-
-// A meter makes lines about a download.
-type meter struct {
-	have, lineHave     int64
-	lastMove, lastLine time.Time
-	moved              bool // since the observation before
-}
-
-// observe returns a line when one is due, and whether the download is held up. held only comes with a line.
-func (m *meter) observe(p seeder.Progress, now time.Time) (line string, held bool) {
-	m.moved = p.Have > m.have
-	if m.moved {
-		m.have, m.lastMove = p.Have, now
-	}
-	since := now.Sub(m.lastLine)
-	if since < progressEvery {
-		return "", false
-	}
-	rate := float64(p.Have-m.lineHave) / since.Seconds()
-	m.lineHave, m.lastLine = p.Have, now
-	line = fmt.Sprintf("image: %d %% of %s, from controllers %s, from nodes %s", p.Have*100/max(p.Total, 1), bytesText(p.Total),
-		bytesText(p.FromOrigin), bytesText(p.FromPeers))
-	if rate > 0 {
-		left := time.Duration(float64(p.Total-p.Have) / rate * float64(time.Second))
-		return fmt.Sprintf("%s, %s/s, %s left", line, bytesText(int64(rate)), left.Round(time.Second)), false
-	}
-	if still := now.Sub(m.lastMove); still >= stalled {
-		return fmt.Sprintf("%s, nothing for %s: no controller or node that holds it can be reached", line, still.Round(time.Second)), true
-	}
-	return line, false
-}
-
-// verify reads the whole file and compares it with the digest that came over TLS.
-func verify(ctx context.Context, file io.ReaderAt, want fleet.Blob) error {
-	sum := sha256.New()
-	r := io.NewSectionReader(file, 0, want.Size)
-	buf := make([]byte, 1<<20)
-	for {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		n, err := r.Read(buf)
-		sum.Write(buf[:n])
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("verify the image: %w", err)
-		}
-	}
-	if got := fleet.Digest(sum.Sum(nil)); got != want.Digest {
-		return fmt.Errorf("the image that arrived has SHA-256 %s, not %s: thrown away; the controllers' copy may be damaged (samara image show)",
-			got.Short(), want.Digest.Short())
-	}
-	return nil
+// swarm returns the node's place in the swarm and its download; nil for what has not begun.
+func (i *image) swarm() (*seeder.Client, *seeder.Download) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.client, i.download
 }
 
 // bytesText writes a number of bytes for people.

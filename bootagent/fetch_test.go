@@ -36,7 +36,8 @@ func TestFetchFromASeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	a := &agent{log: quietLog(), timeline: newTimeline(), manifest: m}
+	a := newAgent(quietLog(), place{})
+	a.manifest, a.session = m, newSession(nil, "")
 	a.image.client, a.image.file = openClient(t), f
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -45,10 +46,7 @@ func TestFetchFromASeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.AddPeers([]netip.AddrPort{seed.Addr()})
-	if err := a.watch(ctx, d); err != nil {
-		t.Fatal(err)
-	}
-	if err := verify(ctx, f, m.Root); err != nil {
+	if _, err := a.take(ctx, d); err != nil {
 		t.Fatal(err)
 	}
 	if !a.timeline.has(fleet.PhaseFirstByte) {
@@ -58,7 +56,7 @@ func TestFetchFromASeed(t *testing.T) {
 		t.Errorf("reported %+v", r)
 	}
 	a.image.forget(d)
-	if a.image.current() != nil {
+	if _, d := a.image.swarm(); d != nil {
 		t.Error("a forgotten download is still reported")
 	}
 	if _, err := a.image.begin(m); err != nil {
@@ -66,7 +64,7 @@ func TestFetchFromASeed(t *testing.T) {
 	}
 }
 
-func TestVerifyRefusesWrongBytes(t *testing.T) {
+func TestProofRefusesWrongBytes(t *testing.T) {
 	content := strings.Repeat("samara ", 300_000)
 	root := manifestFor(t, content).Root
 	for name, tc := range map[string]struct {
@@ -80,7 +78,7 @@ func TestVerifyRefusesWrongBytes(t *testing.T) {
 		"longer, ignored beyond the size": {content + "x", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := verify(t.Context(), strings.NewReader(tc.content), root)
+			err := prove(strings.NewReader(tc.content), root)
 			if (err == nil) != tc.good {
 				t.Errorf("got %v", err)
 			}

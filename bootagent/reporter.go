@@ -26,14 +26,17 @@ type caller interface {
 	call(ctx context.Context, path string, in, out any) error
 }
 
-// A reporter tells the controllers how far the node is, and learns from them whom to fetch the image from.
+// A reporter tells the controllers how far the node is, and learns from them whom to fetch the image from, who may take
+// part, and how to give the image on.
 type reporter struct {
 	log      *slog.Logger
 	session  caller
 	timeline *timeline
 	bootID   string
 	blob     fleet.Digest
-	download func() *seeder.Download // nil if none has begun
+	image    *image
+	roster   *roster
+	policy   *policy
 }
 
 // startReporter reports until ctx ends, as soon as the node knows which boot it is.
@@ -44,7 +47,7 @@ func (a *agent) startReporter(ctx context.Context) {
 			return
 		case <-a.enrolled:
 		}
-		r := &reporter{a.log, a.session, a.timeline, a.manifest.BootID, a.manifest.Root.Digest, a.image.current}
+		r := &reporter{a.log, a.session, a.timeline, a.manifest.BootID, a.manifest.Root.Digest, &a.image, &a.roster, &a.policy}
 		r.run(ctx)
 	})
 }
@@ -84,21 +87,26 @@ func (r *reporter) run(ctx context.Context) {
 
 // send makes one report, and returns when to make the next.
 func (r *reporter) send(ctx context.Context) (time.Duration, error) {
-	d := r.download()
+	client, d := r.image.swarm()
 	swarm := fleet.SwarmReport{}
 	if d != nil {
 		swarm = swarmReport(r.blob, d.Progress())
+		swarm.Complaints = complaints(client.Faults(), time.Now())
 	}
+	swarm.Roster, swarm.Paused = r.roster.id(), r.policy.pausedBy()
 	report := r.timeline.report(r.bootID, swarm)
 	var answer fleet.SwarmAnswer
 	if err := r.session.call(ctx, fleet.AgentReportPath, report, &answer); err != nil {
 		return 0, err
 	}
+	if answer.Roster != nil {
+		r.roster.learn(*answer.Roster)
+	}
+	r.policy.learn(answer.Seeding)
 	if d == nil || swarm.Complete {
 		return jitter(reportEvery), nil
 	}
-	d.AddPeers(answer.Peers)
-	d.AddPeers(answer.Origin)
+	r.image.offer(d, answer.Peers, answer.Origin)
 	return swarmInterval(answer.Interval), nil
 }
 
@@ -111,5 +119,15 @@ func swarmInterval(wish time.Duration) time.Duration {
 }
 
 func swarmReport(blob fleet.Digest, p seeder.Progress) fleet.SwarmReport {
-	return fleet.SwarmReport{Blob: blob, Have: p.Have, Complete: p.Complete, FromOrigin: p.FromOrigin, FromPeers: p.FromPeers, Uploaded: p.Uploaded}
+	return fleet.SwarmReport{Blob: blob, Have: p.Have, Complete: p.Complete, FromOrigin: p.FromOrigin, FromPeers: p.FromPeers,
+		FromControl: p.FromControl, Uploaded: p.Uploaded, Peers: p.Peers}
+}
+
+// complaints returns the latest faults as they are reported.
+func complaints(faults []seeder.Fault, now time.Time) []fleet.Complaint {
+	var list []fleet.Complaint
+	for _, f := range faults[:min(len(faults), fleet.MaxComplaints)] {
+		list = append(list, fleet.Complaint{Peer: f.Peer, Fault: f.Kind, Count: f.Count, Age: now.Sub(f.Last)})
+	}
+	return list
 }

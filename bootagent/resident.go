@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
@@ -20,6 +21,9 @@ func (a *agent) reside(ctx context.Context, aside bool) error {
 			a.log.Warn("using more than was meant", "err", err)
 		}
 	}
+	client, _ := a.image.swarm()
+	s := &steward{log: a.log, policy: &a.policy, timeline: a.timeline, giver: client, checks: &pauseChecks{}}
+	a.parts.Go(func() { a.keep(ctx, "seeding", s.run) })
 	a.parts.Go(func() { a.keep(ctx, "certificate", a.renew) })
 	a.parts.Go(func() { a.keep(ctx, "gossip", a.gossip) })
 	<-ctx.Done()
@@ -42,14 +46,12 @@ func (a *agent) keep(ctx context.Context, name string, part func(context.Context
 	}
 }
 
-// renewCheck is how often the clock is looked at: a time service may have moved it.
-const renewCheck = time.Hour
-
-// renew replaces the certificate whenever two thirds of its life are over.
+// renew replaces the certificate whenever two thirds of its life are over, or a little before. That is a matter of time
+// that passes: a machine whose clock is set meanwhile renews no sooner and no later.
 func (a *agent) renew(ctx context.Context) error {
 	for {
-		for time.Now().Before(a.renewal) {
-			if err := sleep(ctx, min(renewCheck, jitter(time.Until(a.renewal))+time.Second)); err != nil {
+		if left := time.Until(a.renewal); left > 0 {
+			if err := sleep(ctx, left-rand.N(left/8+1)); err != nil {
 				return err
 			}
 		}
@@ -61,14 +63,14 @@ func (a *agent) renew(ctx context.Context) error {
 		if err := a.session.call(ctx, fleet.AgentRenewPath, fleet.RenewRequest{CSR: csr}, &answer); err != nil {
 			return err
 		}
-		certificate, renewal, err := pair(answer.Certificate, a.key)
+		certificate, renewal, err := pair(answer.Certificate, a.key, a.session.now())
 		if err != nil {
 			return err
 		}
 		a.session.use(certificate)
 		a.session.learn(answer.Controllers)
-		if len(answer.Controllers) > 0 && a.image.client != nil {
-			a.image.client.SetOrigins(addressesOf(answer.Controllers))
+		if c, _ := a.image.swarm(); c != nil && len(answer.Controllers) > 0 {
+			c.SetOrigins(addressesOf(answer.Controllers))
 		}
 		a.renewal = renewal
 	}

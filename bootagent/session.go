@@ -27,6 +27,7 @@ type session struct {
 	pin string
 
 	mu          sync.Mutex
+	clock       clock
 	controllers []netip.AddrPort // the one that answered last stands first
 	client      *http.Client
 	certificate *tls.Certificate // nil before enrollment
@@ -62,6 +63,21 @@ func newSession(controllers []netip.AddrPort, pin string) *session {
 	return s
 }
 
+// setClock makes the session judge certificates by what a controller said the time is, and by how long ago that was,
+// whatever the machine's clock is set to.
+func (s *session) setClock(said time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clock = clock{said: said, at: time.Now()}
+}
+
+// now is the time in the cluster, as far as is known.
+func (s *session) now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clock.now()
+}
+
 // newClient returns a client with a pool of connections of its own: a connection keeps the certificate that it was
 // opened with, so a new certificate needs new connections.
 func (s *session) newClient(certificate *tls.Certificate) *http.Client {
@@ -75,7 +91,7 @@ func (s *session) newClient(certificate *tls.Certificate) *http.Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
-			TLSClientConfig:        tlsConfig(s.pin, shown),
+			TLSClientConfig:        tlsConfig(s.pin, shown, s.now),
 			TLSHandshakeTimeout:    dialTimeout,
 			MaxIdleConnsPerHost:    1,
 			IdleConnTimeout:        2 * time.Minute,
@@ -89,19 +105,19 @@ func (s *session) newClient(certificate *tls.Certificate) *http.Client {
 // controller's certificate is wrong for certain, since the authority has signed that certificate already: then the
 // certificate is judged at its own start. A clock that is ahead cannot be told from a certificate that has expired,
 // and the controller is refused.
-func tlsConfig(pin string, certificate func() (*tls.Certificate, error)) *tls.Config {
+func tlsConfig(pin string, certificate func() (*tls.Certificate, error), now func() time.Time) *tls.Config {
 	protocols := []string{"http/1.1"}
-	c := identity.ClientConfig(pin, certificate, protocols, time.Now)
+	c := identity.ClientConfig(pin, certificate, protocols, now)
 	unset := identity.ClientConfig(pin, certificate, protocols, func() time.Time { return time.Time{} })
 	strict := c.VerifyConnection
 	c.VerifyConnection = func(s tls.ConnectionState) error {
-		if len(s.PeerCertificates) > 0 && time.Now().Before(s.PeerCertificates[0].NotBefore) {
+		if len(s.PeerCertificates) > 0 && now().Before(s.PeerCertificates[0].NotBefore) {
 			return unset.VerifyConnection(s)
 		}
 		err := strict(s)
 		var invalid x509.CertificateInvalidError
 		if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
-			return fmt.Errorf("%w; this machine's clock says %s", err, time.Now().UTC().Format(time.RFC3339))
+			return fmt.Errorf("%w; this machine's clock says %s", err, now().UTC().Format(time.RFC3339))
 		}
 		return err
 	}

@@ -266,7 +266,7 @@ func TestReporterAsksForPeersAndKeepsReporting(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	line := newTimeline()
 	line.reach(fleet.PhaseAgent, "")
-	r := &reporter{log: quietLog(), session: l.session(c), timeline: line, bootID: "b1", download: (&image{}).current}
+	r := &reporter{log: quietLog(), session: l.session(c), timeline: line, bootID: "b1", image: &image{}, roster: &roster{}, policy: &policy{}}
 	done := make(chan struct{})
 	go func() { defer close(done); r.run(ctx) }()
 	first := receive(t, reports)

@@ -46,8 +46,8 @@ func (t *timeline) has(phase fleet.Phase) bool {
 	return slices.ContainsFunc(t.reached, func(r reached) bool { return r.phase == phase })
 }
 
-// fail notes what holds the boot up, "" if nothing does any more.
-func (t *timeline) fail(reason string) {
+// fail notes what holds the boot up, "" if nothing does any more, and reports whether that is news.
+func (t *timeline) fail(reason string) bool {
 	reason = clip(reason)
 	t.mu.Lock()
 	same := t.failure == reason
@@ -56,6 +56,7 @@ func (t *timeline) fail(reason string) {
 	if !same {
 		t.notify()
 	}
+	return !same
 }
 
 func (t *timeline) notify() {
