@@ -41,21 +41,12 @@ type listener struct {
 }
 
 func listen(addr netip.AddrPort, c *Client) (*listener, error) {
-	lc := net.ListenConfig{Control: socketOptions, KeepAlive: -1}
-	l, err := lc.Listen(context.Background(), "tcp4", addr.String())
-	switch {
-	case err == nil:
-		blame := func(a netip.Addr, kind fleet.PeerFault) { c.faults.add(a, kind) }
-		return &listener{Listener: l, client: c, door: newDoor(c.allow, blame), closed: make(chan struct{})}, nil
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("swarm port %s is in use: stop the program that holds it (ss -ltnp names it) or choose another swarm port: %w", addr, err)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("swarm address %s is not an address of this machine: %w", addr.Addr(), err)
-	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("swarm port %s may not be opened: run as root or choose a port above 1023: %w", addr, err)
-	default:
-		return nil, fmt.Errorf("opening swarm port %s: %w", addr, err)
+	l, err := openPort(addr)
+	if err != nil {
+		return nil, err
 	}
+	blame := func(a netip.Addr, kind fleet.PeerFault) { c.faults.add(a, kind) }
+	return &listener{Listener: l, client: c, door: newDoor(c.allow, blame), closed: make(chan struct{})}, nil
 }
 
 // Accept waits for a peer that may take part. After an error other than that of Close it waits for a second.

@@ -67,16 +67,23 @@ func fetchWith(t *testing.T, config Config, info []byte, ref fleet.Blob) node {
 
 func fetchBy(t *testing.T, c *Client, info []byte, ref fleet.Blob) node {
 	t.Helper()
-	f, err := os.Create(filepath.Join(t.TempDir(), "blob"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
+	f := tempFile(t)
 	d, err := c.Fetch(info, ref, f)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return node{c, d, f}
+}
+
+// tempFile returns an empty file that is gone when the test ends.
+func tempFile(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "blob"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
 }
 
 // feed keeps naming peers to a download until the test ends, as an agent does.

@@ -21,7 +21,7 @@ const (
 	// fairShare is how many blocks others send on average before a peer that sent none in that time has stalled.
 	fairShare = 8
 	// nudgeAfter is how long a peer that holds something we want may go without a request.
-	nudgeAfter = 2 * time.Second
+	nudgeAfter = time.Second
 	// maxNudge bounds the pieces that are wanted anew at once.
 	maxNudge = 64
 	// shunFor is how long a peer that stalled is left alone, times how often it did, up to shunAtMost.
