@@ -113,6 +113,7 @@ func (s *Server) routes() []route {
 		on(setNetwork, s.setNetwork),
 		on(deleteNetwork, s.deleteNetwork),
 		handle(getWatch, s.watch),
+		on(getMetrics, s.metrics),
 		handle(getBackup, s.backup),
 		on(listControllers, s.listControllers),
 		on(addToken, s.addToken),
@@ -255,6 +256,7 @@ const (
 	tarType     = "application/x-tar"
 	linesType   = "application/x-ndjson"
 	torrentType = "application/x-bittorrent"
+	metricsType = "text/plain; version=0.0.4; charset=utf-8" // Prometheus' text format
 )
 
 // decode reads r's body, one JSON value, into to. Its error wraps ErrTooLarge or fleet.ErrInvalid.
@@ -291,15 +293,18 @@ func badBody(err error) error {
 
 // writeAnswer sends a success.
 func writeAnswer(w http.ResponseWriter, answer any) error {
-	kind, body := torrentType, []byte(nil)
-	if t, ok := answer.(torrentFile); ok {
-		body = t
-	} else {
+	kind, body := jsonType, []byte(nil)
+	switch a := answer.(type) {
+	case torrentFile:
+		kind, body = torrentType, a
+	case exposition:
+		kind, body = metricsType, a
+	default:
 		var b bytes.Buffer
 		if err := json.NewEncoder(&b).Encode(answer); err != nil {
 			return fmt.Errorf("encode answer: %w", err)
 		}
-		kind, body = jsonType, b.Bytes()
+		body = b.Bytes()
 	}
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))

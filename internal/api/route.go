@@ -68,8 +68,9 @@ var (
 	setNetwork    = endpoint[fleet.Network, Change]{method: http.MethodPut, pattern: "/v1/networks/{network}", allow: admins}
 	deleteNetwork = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/networks/{network}", allow: admins}
 
-	getWatch  = endpoint[none, WatchLine]{method: http.MethodGet, pattern: "/v1/watch", allow: admins}
-	getBackup = endpoint[none, stream]{method: http.MethodGet, pattern: "/v1/backup", allow: admins}
+	getWatch   = endpoint[none, WatchLine]{method: http.MethodGet, pattern: "/v1/watch", allow: admins}
+	getMetrics = endpoint[none, exposition]{method: http.MethodGet, pattern: MetricsPath, allow: admins}
+	getBackup  = endpoint[none, stream]{method: http.MethodGet, pattern: "/v1/backup", allow: admins}
 
 	listControllers    = endpoint[none, []ControllerView]{method: http.MethodGet, pattern: "/v1/controllers", allow: admins}
 	addToken           = endpoint[TokenRequest, JoinToken]{method: http.MethodPost, pattern: "/v1/controllers/tokens", allow: admins}

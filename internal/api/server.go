@@ -37,6 +37,7 @@ type Server struct {
 	watchers  chan struct{} // one per watch
 	heartbeat time.Duration // of watches
 	feed      feed
+	gauge     gauge
 	joins     joinLimiter
 	ranges    ranges
 }

@@ -59,6 +59,10 @@ type BootServices struct {
 	Dropped   uint64 `json:"dropped"`   // DHCP requests over the limits, of one machine or of all
 	TFTP      uint64 `json:"tftp"`      // files sent
 	HTTP      uint64 `json:"http"`      // requests
+
+	HTTPFailed uint64 `json:"http_failed"` // of those, answered with an error or cut off by one
+	HeldFiles  uint64 `json:"held_files"`  // kernels and initramfs in memory now
+	HeldBytes  uint64 `json:"held_bytes"`  // of those
 }
 
 // A Problem is something that a person should see to, and how.
