@@ -30,7 +30,13 @@ type lab struct {
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	certPEM, keyPEM, err := identity.NewAuthority("lab", time.Now())
+	return newLabAt(t, time.Now())
+}
+
+// newLabAt returns a cluster that began at a time.
+func newLabAt(t *testing.T, begin time.Time) *lab {
+	t.Helper()
+	certPEM, keyPEM, err := identity.NewAuthority("lab", begin)
 	if err != nil {
 		t.Fatal(err)
 	}
