@@ -79,6 +79,10 @@ bench-control: ## time three controllers beside a bare Raft loop, into out/bench
 bench-boot: ## time 64 machines that fetch one initramfs at once, beside a bare HTTP server of bytes in memory
 	go test -run '^$$' -bench BootFiles -benchtime 5x ./internal/netboot
 
+.PHONY: bench-simulate
+bench-simulate: ## simulate swarms beside out/bench-swarm.json and of up to 10,000 nodes, into docs/swarm-simulated.*
+	go run ./test/bench-simulate -lab $(OUT)/bench-swarm.json -docs docs
+
 .PHONY: soak
 soak: build ## break five controllers for SOAK (default 2h) under clients, and check every answer
 	./test/prepare test

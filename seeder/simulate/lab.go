@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -17,15 +18,17 @@ type LabRun struct {
 	Limit       float64 `json:"limit_s"`
 	OriginRatio float64 `json:"origin_ratio"`
 	CPUBound    bool    `json:"cpu_bound"` // the machine was the limit, not the links
-	Size        int64   `json:"size"`      // of the image; 0: 128 MiB
-	Rate        float64 `json:"rate"`      // of every link in bytes a second; 0: that at which Limit is the time of one upload
-	Racks       int     `json:"racks"`     // 0: one
+	Size        int64   `json:"image_bytes"`
+	Link        float64 `json:"link_bytes_per_s"`   // of every node and controller, each way
+	Uplink      float64 `json:"uplink_bytes_per_s"` // of every rack; 0: no limit
+	Racks       int     `json:"racks"`
+	Origins     int     `json:"origins"` // controllers
 }
 
 const (
-	maxLab    = 8 << 20 // bytes of out/bench-swarm.json
-	labSize   = 128 << 20
-	labAtOnce = "at-once"
+	maxLab = 8 << 20 // bytes of out/bench-swarm.json
+	// labOverhead is what frames of Ethernet and headers of IP and TCP cost the lab's links, beyond 1.
+	labOverhead = 0.045
 )
 
 // ReadLab reads what a lab wrote: an object whose "runs" are LabRuns.
@@ -46,21 +49,16 @@ func ReadLab(r io.Reader) ([]LabRun, error) {
 	return file.Runs, nil
 }
 
-// Like returns the scenario that a run in the lab was: one controller, equal links, everybody at once. It is false for
-// other systems and other scenarios.
+// Like returns the scenario that a run in the lab was: equal links, and everybody at once. It is false for other systems
+// and other scenarios.
 func (r LabRun) Like() (Scenario, bool) {
-	if r.System != "samara" || r.Scenario != labAtOnce && r.Scenario != "at once" || r.Limit <= 0 || r.Makespan <= 0 || r.Nodes < 1 {
+	atOnce := strings.ReplaceAll(r.Scenario, " ", "-") == "at-once"
+	if r.System != "samara" || !atOnce || r.Makespan <= 0 || r.Nodes < 1 || r.Racks < 0 {
 		return Scenario{}, false
 	}
-	s := Scenario{Size: r.Size, Nodes: r.Nodes, Controllers: 1}
-	setDefault(&s.Size, labSize)
-	rate := r.Rate
-	setDefault(&rate, float64(s.Size)/r.Limit)
-	s.Node, s.ControllerRate = Class{Up: rate, Down: rate}, rate
-	if r.Racks > 1 {
-		s.RackSize = (r.Nodes + r.Racks - 1) / r.Racks
-	}
-	return s, true
+	s := Scenario{Size: r.Size, Nodes: r.Nodes, RackSize: (r.Nodes + max(1, r.Racks) - 1) / max(1, r.Racks), Node: Class{Up: r.Link, Down: r.Link},
+		RackUplink: r.Uplink, Controllers: r.Origins, ControllerRate: r.Link, Net: Net{Overhead: labOverhead}}
+	return s, s.check() == nil
 }
 
 // A Comparison is a run in the lab beside its simulation.

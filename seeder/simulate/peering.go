@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	tableAge = 500_000_000 // nanoseconds that controllers answer from one table
+	tableAge = 500_000_000 // nanoseconds that controllers answer from one table, unless a quarter more nodes have reported
 	callTrip = 4           // messages until a connection stands and the bitfields are exchanged
 )
 
@@ -40,7 +40,7 @@ func (w *swarm) ask(p int32) {
 	}
 	w.tell(p)
 	starving := w.now-n.progressed > int64(starvingAfter)
-	if w.dirty && (w.table == nil || w.now-w.dated >= tableAge) {
+	if w.dirty && (w.now-w.dated >= tableAge || 4*w.reported > 5*len(w.members)) {
 		w.draw()
 	}
 	a := w.table.For(handout.Question{Name: w.names[p], Rack: w.racks[n.rack], Starving: starving})
@@ -50,7 +50,13 @@ func (w *swarm) ask(p int32) {
 	if a.Origin {
 		w.callControllers(p)
 	}
-	w.post(event{at: w.now + int64(w.Net.Ask), kind: evAsk, a: p})
+	w.askLater(p)
+}
+
+// askLater has a node ask again after Net.Ask, more or less by a quarter, as agents do.
+func (w *swarm) askLater(p int32) {
+	d := int64(w.Net.Ask)
+	w.post(event{at: w.now + d*3/4 + rand64(w.random, d/2+1), kind: evAsk, a: p})
 }
 
 // follow has a node call whom the scenario's graph names, and every controller.
@@ -59,7 +65,7 @@ func (w *swarm) follow(p int32) {
 		w.call(p, int32(peer))
 	}
 	w.callControllers(p)
-	w.post(event{at: w.now + int64(w.Net.Ask), kind: evAsk, a: p})
+	w.askLater(p)
 }
 
 // tell lets the controllers know what a node has.
@@ -68,6 +74,9 @@ func (w *swarm) tell(p int32) {
 	holding := handout.HoldsSome
 	if n.mode == complete {
 		holding = handout.HoldsAll
+	}
+	if !n.known {
+		w.reported++
 	}
 	if !n.known || n.holding != holding {
 		n.known, n.holding, w.dirty = true, holding, true

@@ -267,8 +267,9 @@ func TestPiecesAreThoseOfControllers(t *testing.T) {
 
 func TestLabRunsAreCompared(t *testing.T) {
 	runs, err := ReadLab(strings.NewReader(`{"runs":[
-		{"system":"samara","nodes":16,"scenario":"at-once","makespan_s":7.2,"limit_s":6.7,"origin_ratio":1.0},
-		{"system":"stock","nodes":16,"scenario":"at-once","makespan_s":20,"limit_s":6.7,"origin_ratio":3}]}`))
+		{"system":"samara","nodes":16,"scenario":"at-once","makespan_s":7.2,"origin_ratio":1.0,
+			"image_bytes":67108864,"link_bytes_per_s":10000000,"racks":2,"origins":1},
+		{"system":"stock","nodes":16,"scenario":"at-once","makespan_s":20,"origin_ratio":3}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,9 @@ const (
 	maxLinks      = 24       // connections of a node
 	maxFragments  = 8        // bits of a mask
 	fragmentUnit  = 64 << 10 // what a client asks for at once; a fragment is some of them, end to end
-	idealParts    = 4        // fragments of a piece
+	fineParts     = 4        // fragments of a piece
+	coarseParts   = 2        // the same in swarms of more than largeSwarm, which differ by less than a percent
+	largeSwarm    = 1 << 20  // nodes x pieces
 	longPiece     = 16 << 20
 	longestPiece  = origin.MaxQueued * origin.MaxBlock // of which an origin holds all requests
 	starvingAfter = 10 * time.Second
@@ -109,11 +111,11 @@ type swarm struct {
 	controllers []controller
 	feeds       []feed
 
-	members []handout.Member
-	order   []int32 // the node of each member
-	table   *handout.Table
-	dated   int64 // when table was made
-	dirty   bool
+	members  []handout.Member // of table
+	table    *handout.Table
+	dated    int64 // when table was made
+	dirty    bool  // somebody has reported something else since
+	reported int   // nodes that have ever reported
 
 	tally tally
 	err   error
@@ -127,7 +129,11 @@ func newSwarm(s Scenario) (*swarm, error) {
 	}
 	w.pieces = int((s.Size-1)/w.PieceLength + 1)
 	w.words = (w.pieces + 63) / 64
-	w.partLength = (w.PieceLength + idealParts - 1) / idealParts
+	parts := int64(fineParts)
+	if w.Nodes*w.pieces > largeSwarm {
+		parts = coarseParts
+	}
+	w.partLength = (w.PieceLength + parts - 1) / parts
 	w.partLength = min(w.PieceLength, (w.partLength+fragmentUnit-1)/fragmentUnit*fragmentUnit)
 	w.block = fragmentUnit
 	if w.PieceLength > longPiece {
