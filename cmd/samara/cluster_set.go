@@ -13,33 +13,89 @@ import (
 	"github.com/samara-hpc/samara/internal/api"
 )
 
+// clusterFlags are the flags of samara cluster set.
+type clusterFlags struct {
+	keys         []string
+	nodeUpload   byteRate
+	originUpload byteRate
+	pauseFile    string
+	pauseCommand string
+}
+
 func newClusterSet(g *global) *cobra.Command {
-	var files []string
+	var f clusterFlags
 	var o api.ChangeOptions
 	c := &cobra.Command{
 		Use:   "set",
 		Short: "Change what holds for all nodes",
-		Long: `Change what holds for all nodes. --ssh-key replaces all of root's authorized keys; nodes take them
-with their next boot.`,
+		Long: `Change what holds for all nodes and controllers.
+
+--ssh-key replaces all of root's authorized keys; nodes take them with their next boot.
+
+Nodes that have booted give their image on to others. --node-upload limits what each of them sends,
+and --origin-upload what each controller sends to swarms: rates per second, in kB, MB or GB, or in
+kbit, Mbit or Gbit, or none. A node that boots is not limited.
+
+While --pause-file exists in a node's root, or --pause-command exits with 0 there, the node sends
+nothing, and other nodes are not told of it: so that a job has the network to itself. The file is
+looked at every 5 seconds. The command is run by /bin/sh every 30 seconds, for 10 seconds at most.
+"" takes either away. Nodes hear of a change within half a minute, without a boot.`,
 		Example: `  samara cluster set --ssh-key /root/.ssh/id_ed25519.pub
-  samara cluster set --ssh-key /root/.ssh/authorized_keys --dry-run`,
+  samara cluster set --node-upload 1Gbit --origin-upload 5GB
+  samara cluster set --pause-file /run/job --dry-run
+  samara cluster set --pause-command 'pgrep -u slurm slurmstepd'
+  samara cluster set --node-upload none --pause-file ""`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if len(files) == 0 {
-				return usagef("cluster set: no flag says what to change; want --ssh-key FILE")
-			}
-			keys, err := readKeys(files)
+			set, err := f.change(c)
 			if err != nil {
 				return err
 			}
 			return g.change(c.Context(), c.OutOrStdout(), func(ctx context.Context, client *api.Client) (api.Change, error) {
-				return client.SetCluster(ctx, fleet.SetCluster{AuthorizedKeys: &keys}, o)
+				return client.SetCluster(ctx, set, o)
 			})
 		},
 	}
-	c.Flags().StringArrayVar(&files, "ssh-key", nil, "`file` with public keys, one a line (repeatable)")
+	c.Flags().StringArrayVar(&f.keys, "ssh-key", nil, "`file` with public keys, one a line (repeatable)")
+	c.Flags().Var(&f.nodeUpload, "node-upload", "`rate` that a booted node sends at most, such as 500MB or 4Gbit")
+	c.Flags().Var(&f.originUpload, "origin-upload", "`rate` that a controller sends to swarms at most")
+	c.Flags().StringVar(&f.pauseFile, "pause-file", "", "absolute `path` in the nodes' root: a node sends nothing while it exists")
+	c.Flags().StringVar(&f.pauseCommand, "pause-command", "", "shell `command`: a node sends nothing while it exits with 0")
 	changeFlags(c, &o)
 	return c
+}
+
+// change returns what the flags that were given ask for.
+func (f *clusterFlags) change(c *cobra.Command) (fleet.SetCluster, error) {
+	var set fleet.SetCluster
+	if len(f.keys) > 0 {
+		keys, err := readKeys(f.keys)
+		if err != nil {
+			return set, err
+		}
+		set.AuthorizedKeys = &keys
+	}
+	var s fleet.SetSeeding
+	given := func(flag string) bool { return c.Flags().Changed(flag) }
+	if given("node-upload") {
+		s.NodeUpload = (*int64)(&f.nodeUpload)
+	}
+	if given("origin-upload") {
+		s.OriginUpload = (*int64)(&f.originUpload)
+	}
+	if given("pause-file") {
+		s.PauseFile = &f.pauseFile
+	}
+	if given("pause-command") {
+		s.PauseCommand = &f.pauseCommand
+	}
+	if s != (fleet.SetSeeding{}) {
+		set.Seeding = &s
+	}
+	if set == (fleet.SetCluster{}) {
+		return set, usagef("cluster set: no flag says what to change; want --ssh-key, --node-upload, --origin-upload, --pause-file or --pause-command")
+	}
+	return set, nil
 }
 
 // readKeys returns the keys in files of the form of sshd(8)'s authorized_keys: one a line, # begins a comment.

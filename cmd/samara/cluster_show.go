@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/api"
 	"github.com/samara-hpc/samara/internal/identity"
 )
@@ -14,7 +15,7 @@ func newClusterShow(g *global) *cobra.Command {
 	var r reading
 	c := &cobra.Command{
 		Use:     "show",
-		Short:   "Show the cluster, its controllers and root's authorized keys",
+		Short:   "Show the cluster, its controllers, and what holds for all nodes",
 		Example: `  samara cluster show`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -47,8 +48,28 @@ func clusterTable(c api.ClusterView, pin string) table {
 		p := ctl.Ports
 		t.add("controller", fmt.Sprintf("%s at %s, ports %d control, %d boot, %d swarm, %d gossip", ctl.ID, ctl.Address, p.Control, p.Boot, p.Swarm, p.Gossip))
 	}
+	addSeeding(&t, c.Seeding)
 	for _, k := range c.AuthorizedKeys {
 		t.add("root's key", k)
 	}
 	return t
+}
+
+func atMost(bytesPerSecond int64) string {
+	if bytesPerSecond == 0 {
+		return "no limit"
+	}
+	return "at most " + rateText(bytesPerSecond)
+}
+
+// addSeeding adds how images are given on.
+func addSeeding(t *table, s fleet.Seeding) {
+	t.add("node upload", atMost(s.NodeUpload))
+	t.add("origin upload", atMost(s.OriginUpload))
+	if s.PauseFile != "" {
+		t.add("nodes pause", "while "+printable(s.PauseFile)+" exists")
+	}
+	if s.PauseCommand != "" {
+		t.add("nodes pause", "while "+printable(s.PauseCommand)+" exits with 0")
+	}
 }
