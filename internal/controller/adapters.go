@@ -54,7 +54,7 @@ func holders(members []mesh.Member) []holder {
 // bootServices sums up the boot services' counters for people.
 func bootServices(c netboot.Counters) api.BootServices {
 	return api.BootServices{Requests: c.Requests, Answers: c.Answers, Malformed: c.Malformed, Unknown: c.Unknown,
-		Dropped: c.Limited + c.Dropped, TFTP: c.TFTP, HTTP: c.HTTP}
+		Dropped: c.Limited + c.Dropped, TFTP: c.TFTP, HTTP: c.HTTP, HTTPFailed: c.HTTPFailed, HeldFiles: c.HeldFiles, HeldBytes: c.HeldBytes}
 }
 
 // alive counts the members that gossip calls alive.

@@ -38,7 +38,8 @@ type Config struct {
 	Version    string                            // of this program
 	Logger     *slog.Logger
 
-	CollectAfter time.Duration // how long a blob stays that nothing needs any more; 0 means ten minutes
+	Metrics      netip.AddrPort // where to tell metrics in clear; the zero value is nowhere
+	CollectAfter time.Duration  // how long a blob stays that nothing needs any more; 0 means ten minutes
 }
 
 // Serve runs the controller in c.Dir until ctx ends or a part of it fails. It starts to answer machines once the
@@ -209,8 +210,12 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
+	metrics, err := k.metrics(people)
+	if err != nil {
+		return nil, err
+	}
 	renewal := &renewal{dir: k.dir, self: k.self, state: state, authority: keys.authority, logger: log, now: time.Now}
-	return append(depot.parts(), []part{
+	return append(append(depot.parts(), metrics...), []part{
 		{"gossip", gossip.Run},
 		{"gossip among controllers", func(ctx context.Context) error { return k.joinGossip(ctx, gossip) }},
 		{"swarm", swarm.Run},
