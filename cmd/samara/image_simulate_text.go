@@ -19,7 +19,11 @@ const (
 func writeForetold(w io.Writer, f foretold) error {
 	r, s := f.Result, f.Scenario
 	var t table
-	t.add("image", fmt.Sprintf("%s, %s in %d pieces of %s", f.Image, size(r.Size), r.Pieces, binarySize(r.PieceLength)))
+	image := fmt.Sprintf("%s, %s in pieces of %s (%d)", f.Image, size(r.Size), binarySize(r.PieceLength), r.Pieces)
+	if r.Coarse > 1 {
+		image += fmt.Sprintf("; each stands for %d, or it would take too long", r.Coarse)
+	}
+	t.add("image", image)
 	t.add("nodes", nodesText(s))
 	t.add("controllers", fmt.Sprintf("%d at %s", max(1, s.Controllers), bits(s.ControllerRate)))
 	if r.Failed > 0 {
@@ -47,7 +51,7 @@ func writeForetold(w io.Writer, f foretold) error {
 }
 
 func nodesText(s simulate.Scenario) string {
-	text := fmt.Sprintf("%d in %d racks of %d, at %s", s.Nodes, (s.Nodes+s.RackSize-1)/s.RackSize, min(s.RackSize, s.Nodes), bits(s.Node.Up))
+	text := fmt.Sprintf("%d in racks of %d (%d), at %s", s.Nodes, min(s.RackSize, s.Nodes), (s.Nodes+s.RackSize-1)/s.RackSize, bits(s.Node.Up))
 	if s.Node.Down != s.Node.Up {
 		text += " up and " + bits(s.Node.Down) + " down"
 	}

@@ -304,7 +304,7 @@ func (w *swarm) closeFeed(f int32) {
 	if d.busy {
 		w.tally.dropped += d.queue[0].Length
 	}
-	d.queue, d.shown = nil, nil
+	d.queue, d.shown, d.pending, d.busy = nil, nil, 0, false
 	asked := d.asked
 	d.asked = nil
 	for _, a := range asked {

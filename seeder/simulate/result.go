@@ -9,7 +9,8 @@ import (
 type Result struct {
 	Nodes       int           `json:"nodes"`
 	Size        int64         `json:"size"`
-	PieceLength int64         `json:"piece_length"` // as simulated: the image's, or a multiple of it in large scenarios
+	PieceLength int64         `json:"piece_length"` // as simulated
+	Coarse      int           `json:"coarse"`       // PieceLength is so many times the image's; more than 1 in large scenarios, and then Makespan a little too long
 	Pieces      int           `json:"pieces"`
 	Seed        uint64        `json:"seed"`
 	Makespan    time.Duration `json:"makespan_ns"` // until the last live node was complete
@@ -103,7 +104,7 @@ func (w *swarm) originSent() int64 {
 }
 
 func (w *swarm) result() Result {
-	r := Result{Nodes: w.Nodes, Size: w.Size, PieceLength: w.PieceLength, Pieces: w.pieces, Seed: w.Seed,
+	r := Result{Coarse: int(w.PieceLength / w.ownPiece), Nodes: w.Nodes, Size: w.Size, PieceLength: w.PieceLength, Pieces: w.pieces, Seed: w.Seed,
 		Completed: w.tally.complete, Failed: w.tally.failed, FromPeers: w.tally.fromPeers, Twice: w.tally.twice,
 		Dropped: w.tally.dropped + w.underWay(), Events: w.tally.events, sentByNodes: w.tally.sent, Limit: w.bound(), HTTP: w.http()}
 	var whole, first []time.Duration

@@ -68,6 +68,15 @@ func anyScenario(t *rapid.T) Scenario {
 	return s
 }
 
+// balance returns how many bytes were sent, and how many came or were lost.
+func balance(r Result) (sent, got int64) {
+	sent = r.sentByNodes
+	for _, n := range r.OriginSent {
+		sent += n
+	}
+	return sent, r.FromPeers + r.FromOrigin + r.Twice + r.Dropped
+}
+
 // TestEveryScenarioEndsWell holds any small scenario to what must be so whatever happens.
 func TestEveryScenarioEndsWell(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -76,12 +85,8 @@ func TestEveryScenarioEndsWell(t *testing.T) {
 		if r.Completed+r.Failed != s.Nodes {
 			t.Fatalf("%d complete and %d failed, of %d", r.Completed, r.Failed, s.Nodes)
 		}
-		sent := int64(0)
-		for _, n := range r.OriginSent {
-			sent += n
-		}
-		if got := r.FromPeers + r.FromOrigin + r.Twice + r.Dropped; got != sent+r.sentByNodes {
-			t.Fatalf("%d bytes sent, %d received or lost", sent+r.sentByNodes, got)
+		if sent, got := balance(r); sent != got {
+			t.Fatalf("%d bytes sent, %d received or lost", sent, got)
 		}
 		if useful := r.FromPeers + r.FromOrigin; useful < int64(r.Completed)*s.Size || useful > int64(s.Nodes)*s.Size {
 			t.Fatalf("%d bytes of use, for %d complete nodes of %d", useful, r.Completed, s.Nodes)
@@ -93,6 +98,17 @@ func TestEveryScenarioEndsWell(t *testing.T) {
 			t.Fatalf("the same scenario twice: %+v, %+v", r, again)
 		}
 	})
+}
+
+// TestBytesAreKeptWhenAControllerDies ends it amid a block of a fragment of several.
+func TestBytesAreKeptWhenAControllerDies(t *testing.T) {
+	for at := range 40 {
+		s := Scenario{Size: 1 << 20, PieceLength: 1 << 20, Nodes: 10, Node: Class{Up: 1e6, Down: 1e6}, Controllers: 2, ControllerRate: 2e6,
+			Failures: []Failure{{Kind: ControllerDies, Count: 1, At: time.Duration(at) * 20 * time.Millisecond}}}
+		if sent, got := balance(run(t, s)); sent != got {
+			t.Errorf("a controller dies at %v: %d bytes sent, %d received or lost", s.Failures[0].At, sent, got)
+		}
+	}
 }
 
 func TestNobodyOutrunsItsLink(t *testing.T) {
@@ -189,7 +205,7 @@ func TestArrivalsAreKept(t *testing.T) {
 func TestLargeScenariosAreCoarse(t *testing.T) {
 	s := equal(100)
 	s.Budget = 2000
-	if r := run(t, s); r.PieceLength != 2<<20 || r.Pieces != 16 {
+	if r := run(t, s); r.PieceLength != 2<<20 || r.Pieces != 16 || r.Coarse != 8 {
 		t.Errorf("%d pieces of %d bytes; want 16 of 2 MiB", r.Pieces, r.PieceLength)
 	}
 }

@@ -91,6 +91,7 @@ type swarm struct {
 	events queue
 	random *rand.Rand
 
+	ownPiece      int64 // the image's piece length; PieceLength is what is simulated
 	pieces, words int
 	partLength    int64
 	block         int64 // what nodes ask a controller for at once
@@ -124,6 +125,7 @@ type swarm struct {
 // newSwarm lays out a checked and filled scenario.
 func newSwarm(s Scenario) (*swarm, error) {
 	w := &swarm{Scenario: s, random: rand.New(rand.NewPCG(s.Seed, 0x5a3a7a)), delay: int64(s.Net.Delay)}
+	w.ownPiece = w.PieceLength
 	for int64(w.Nodes)*((s.Size-1)/w.PieceLength+1) > int64(s.Budget) && w.PieceLength < s.Size {
 		w.PieceLength *= 2
 	}
