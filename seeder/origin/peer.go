@@ -54,11 +54,6 @@ func (o *Origin) Join(now time.Duration, p Peer, inRack string) {
 	if o.peers[p] != nil {
 		return
 	}
-	for i := range o.pieces {
-		if c := &o.pieces[i]; int(c.copies) == len(o.order) {
-			c.progress = o.now // nobody lacked it till now
-		}
-	}
 	o.serial++
 	q := &peer{id: p, at: len(o.order), have: newBits(o.conf.Pieces), shown: newBits(o.conf.Pieces), joined: o.now, heard: o.now,
 		gain: o.now, fed: o.now, complete: never, struckAt: never, served: o.serial, slot: -1}

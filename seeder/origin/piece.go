@@ -9,7 +9,7 @@ const never = time.Duration(-1)
 type piece struct {
 	copies    int32         // connected peers that have it
 	reveals   int32         // peers that were shown it, are expected to have it soon, and keep others from being shown it
-	progress  time.Duration // when a peer got it or was sent of it, or when somebody first lacked it again
+	progress  time.Duration // when a peer got it or was sent some of it
 	shown     time.Duration // when it was first shown, or never
 	settled   bool          // the time of its spreading is counted, or says nothing as it was shown twice
 	sentWhole bool          // to one peer

@@ -71,7 +71,6 @@ func (o *Origin) forget(p *peer, i int) {
 		o.judge(i)
 	}
 	o.refresh(p)
-	o.soil(p)
 }
 
 // postpone lets others be shown the piece of a reveal that takes too long.
