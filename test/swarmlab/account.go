@@ -3,7 +3,6 @@ package swarmlab
 import (
 	"context"
 	"fmt"
-	"time"
 )
 
 // result puts together what was seen.
@@ -107,6 +106,3 @@ func total(list []int64) int64 {
 	}
 	return sum
 }
-
-// seconds is a Duration for people.
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

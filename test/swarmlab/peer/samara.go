@@ -28,7 +28,7 @@ func runSamara(ctx context.Context, c Config, say *teller) error {
 		Complete: func(p seeder.Progress) {
 			say.tell(samaraProgress(Whole, p))
 			go func() {
-				err := prove(c.Image, filepath.Join(c.Dir, c.Image.Digest.String()))
+				err := prove(c.Image, filepath.Join(c.Dir, c.Image.Digest.String()+".squashfs"))
 				if proved <- err; err != nil {
 					stop()
 					return
