@@ -298,6 +298,38 @@ func TestRoguePeersAreNamedAndDoNoHarm(t *testing.T) {
 	}
 }
 
+func TestBadBytesAreBlamedOnWhoSentThem(t *testing.T) {
+	blob := testBlob(8 << 20)
+	info, ref := testInfo(t, blob)
+	good, better := holder(t, 3, info, blob), holder(t, 4, info, blob)
+	bad := openRogue(t, 75, info, blob)
+	bad.serve(play{request: func(p *part, index, begin, length uint32) bool {
+		b := p.block(index, begin, length)
+		b[len(b)-1] ^= byte(1 << (begin >> 16 & 1)) // a different bit in neighbouring blocks
+		p.sayWith(b, 7, index, begin)
+		return true
+	}})
+	n := fetch(t, 2, info, ref)
+	for _, h := range []node{good, better} {
+		h.SetUploadLimit(4 << 20) // so that pieces come from all three
+	}
+	feed(t, n.Download, good.Addr(), bad.addr(), better.Addr())
+	n.mustHold(t, blob)
+	select {
+	case <-bad.asked:
+	default:
+		t.Fatal("the rogue was asked for nothing")
+	}
+	for _, f := range n.Faults() {
+		if f.Peer != bad.addr().Addr() {
+			t.Errorf("an honest peer is blamed: %+v", f)
+		}
+	}
+	if !has(n.Client, bad.addr().Addr(), fleet.FaultCorrupt) {
+		t.Errorf("the rogue is not blamed: %+v", n.Faults())
+	}
+}
+
 // mustHold waits for a download whatever it took.
 func (n node) mustHold(t *testing.T, blob []byte) {
 	t.Helper()
