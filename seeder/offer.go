@@ -31,7 +31,7 @@ type offer struct {
 func newOffer(s *Server, h Hash, i Info, src *source) (*offer, error) {
 	o := &offer{server: s, hash: h, info: i, source: src, links: map[origin.Peer]*peerlink{}}
 	var err error
-	if o.origin, err = origin.New(origin.Config{Pieces: i.Pieces(), PieceLength: i.PieceLength, Size: i.Size, Seed: s.offered}); err != nil {
+	if o.origin, err = origin.New(origin.Config{Pieces: i.Pieces(), PieceLength: i.PieceLength, Size: i.Size, Starvation: s.starving, Seed: s.offered}); err != nil {
 		return nil, err
 	}
 	o.tick = time.AfterFunc(time.Hour, func() { o.change(o.origin.Tick) })
@@ -47,16 +47,21 @@ func (o *offer) change(tell func(now time.Duration)) {
 		return
 	}
 	tell(time.Since(o.server.began))
+	o.act()
+	if at, wanted := o.origin.Wake(); wanted {
+		o.tick.Reset(max(0, at-time.Since(o.server.began)))
+	} else {
+		o.tick.Stop()
+	}
+}
+
+// act does what the origin wants done. The caller holds o.mu.
+func (o *offer) act() {
 	o.actions = o.origin.Do(o.actions[:0])
 	for _, a := range o.actions {
 		if l := o.links[a.Peer]; l != nil {
 			l.do(a)
 		}
-	}
-	if at, wanted := o.origin.Wake(); wanted {
-		o.tick.Reset(max(0, at-time.Since(o.server.began)))
-	} else {
-		o.tick.Stop()
 	}
 }
 

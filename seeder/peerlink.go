@@ -28,7 +28,6 @@ type peerlink struct {
 	conn   *net.TCPConn
 	in     *messageReader
 	out    *outlet
-	told   bool          // whether the peer has said which pieces it has; guarded by offer.mu
 	shown  []byte        // a bit for each piece that it was ever shown; guarded by offer.mu
 	gone   chan struct{} // closed once the connection ends
 	hangUp func()
@@ -115,17 +114,10 @@ func (o *offer) hear(l *peerlink, m *message) (err error) {
 
 // take tells the origin of one message. The caller holds o.mu.
 func (o *offer) take(now time.Duration, l *peerlink, m *message) error {
-	switch m.kind {
-	case msgBitfield, msgHaveAll, msgHaveNone:
-		if l.told {
-			return malformed("a peer that says twice what it has")
-		}
-		l.told = true
-	}
 	block := origin.Block{Piece: int(m.index), Begin: int64(m.begin), Length: int64(m.length)}
 	var err error
 	switch m.kind {
-	case msgBitfield:
+	case msgBitfield: // which aria2 sends again once it has its first piece
 		err = o.origin.Bitfield(now, l.peer, m.bits)
 	case msgHaveAll:
 		o.origin.HaveAll(now, l.peer)
@@ -136,6 +128,7 @@ func (o *offer) take(now time.Duration, l *peerlink, m *message) error {
 	case msgRequest:
 		err = o.origin.Request(now, l.peer, block)
 	case msgCancel:
+		o.act() // the request may have come just before
 		if l.unqueue(block) {
 			o.origin.Cancel(now, l.peer, block)
 		}
@@ -185,23 +178,28 @@ func (l *peerlink) unqueue(b origin.Block) bool {
 	return true
 }
 
-// next takes out what is to be written next: short messages, or else the blocks of one turn.
-func (l *peerlink) next() (control []byte, blocks []origin.Block) {
+// nextControl takes out the short messages that wait.
+func (l *peerlink) nextControl() []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.control) > 0 {
-		control, l.control = l.control, nil
-		return control, nil
-	}
-	length := int64(0)
-	for n, b := range l.blocks {
-		if length += b.Length; n > 0 && length > turnLength {
+	control := l.control
+	l.control = nil
+	return control
+}
+
+// nextBlocks takes out the blocks of one turn.
+func (l *peerlink) nextBlocks() (blocks []origin.Block, length int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.blocks {
+		if length+b.Length > turnLength {
 			break
 		}
+		length += b.Length
 		blocks = append(blocks, b)
 	}
 	l.blocks = slices.Delete(l.blocks, 0, len(blocks))
-	return nil, blocks
+	return blocks, length
 }
 
 // write writes what is queued until the connection ends.
@@ -209,73 +207,78 @@ func (l *peerlink) write() {
 	idle := time.NewTimer(keepAlive)
 	defer idle.Stop()
 	for {
-		control, blocks := l.next()
-		ok := true
-		switch {
-		case len(control) > 0:
-			ok = l.out.write(control) == nil
-		case len(blocks) > 0:
-			ok = l.send(blocks)
-		default:
-			select {
-			case <-l.news:
-				continue
-			case <-idle.C:
-				ok = l.out.write([]byte{0, 0, 0, 0}) == nil
-			case <-l.gone:
+		blocks, length := l.nextBlocks()
+		if len(blocks) == 0 {
+			if !l.rest(nil, idle) {
 				return
 			}
+			continue
 		}
-		if !ok {
+		turn := l.offer.server.turns.queue(&l.offer.lane, int(length), l.gone)
+		if !l.check(blocks) || !l.rest(turn, idle) || !l.send(blocks) {
 			return
 		}
 		idle.Reset(keepAlive)
 	}
 }
 
-// send sends the blocks of one turn, and reports whether the link can go on.
-func (l *peerlink) send(blocks []origin.Block) bool {
-	o, length := l.offer, int64(0)
-	for _, b := range blocks {
-		length += b.Length
-		switch ok, err := o.source.check(b.Piece, l.gone); {
-		case err != nil:
-			o.damaged(b.Piece, err) // and has hung up on this peer
-			return false
-		case !ok:
+// rest writes short messages until a turn has come or, without one to wait for, there is something new to write. It
+// reports whether the link can go on.
+func (l *peerlink) rest(turn <-chan struct{}, idle *time.Timer) bool {
+	for {
+		if control := l.nextControl(); len(control) > 0 {
+			if l.out.write(control) != nil {
+				return false
+			}
+			idle.Reset(keepAlive)
+		}
+		select {
+		case <-turn:
+			return true
+		case <-l.news:
+			if turn == nil {
+				return true
+			}
+		case <-idle.C:
+			if l.out.write([]byte{0, 0, 0, 0}) != nil {
+				return false
+			}
+			idle.Reset(keepAlive)
+		case <-l.gone:
 			return false
 		}
 	}
-	if !o.server.turns.wait(&o.lane, int(min(length, turnLength)), l.gone) {
-		return false
-	}
+}
+
+// check has the pieces of blocks compared with their sums, and reports whether the link can go on.
+func (l *peerlink) check(blocks []origin.Block) bool {
 	for _, b := range blocks {
-		if !l.sendBlock(b) {
+		ok, err := l.offer.source.check(b.Piece, l.gone)
+		if err != nil {
+			l.offer.damaged(b.Piece, err)
+		}
+		if !ok {
 			return false
 		}
 	}
 	return true
 }
 
-// sendBlock sends a block, whose first turn has come.
-func (l *peerlink) sendBlock(b origin.Block) bool {
-	o := l.offer
-	start, _ := o.info.Bounds(b.Piece)
-	head := appendPieceHeader(make([]byte, 0, pieceHeader), uint32(b.Piece), uint32(b.Begin), uint32(b.Length))
-	for done := int64(0); done < b.Length; {
-		part := min(turnLength, b.Length-done)
-		if done > 0 && !o.server.turns.wait(&o.lane, int(part), l.gone) {
+// send sends the blocks of one turn, and reports whether the link can go on.
+func (l *peerlink) send(blocks []origin.Block) bool {
+	for _, b := range blocks {
+		if control := l.nextControl(); len(control) > 0 && l.out.write(control) != nil {
 			return false
 		}
-		if err := l.out.send(head, o.source, start+b.Begin+done, int(part)); err != nil {
+		start, _ := l.offer.info.Bounds(b.Piece)
+		head := appendPieceHeader(make([]byte, 0, pieceHeader), uint32(b.Piece), uint32(b.Begin), uint32(b.Length))
+		if err := l.out.send(head, l.offer.source, start+b.Begin, int(b.Length)); err != nil {
 			if errors.Is(err, errUnreadable) {
-				o.damaged(b.Piece, err)
+				l.offer.damaged(b.Piece, err)
 			}
 			return false
 		}
-		head = nil
-		done += part
+		l.offer.sent(l, b)
 	}
-	o.sent(l, b)
 	return true
 }

@@ -50,8 +50,10 @@ type Server struct {
 	door     *door
 	turns    *turns
 	faults   faults
-	buffers  *sync.Pool
-	checks   chan *[]byte
+	buffers  *sync.Pool    // for outlets
+	checks   chan *[]byte  // for sources
+	patience time.Duration // with a caller's handshake
+	starving time.Duration // see origin.Config.Starvation
 
 	closed chan struct{}
 	once   sync.Once
@@ -81,7 +83,7 @@ func OpenServer(c ServerConfig) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{logger: c.Logger, listener: l, rackOf: c.Rack, maxPeers: c.MaxPeers, began: time.Now(), turns: newTurns(c.UploadLimit),
-		buffers: newOutletBuffers(), closed: make(chan struct{}), offers: map[Hash]*offer{}, callers: map[net.Conn]struct{}{}}
+		buffers: newOutletBuffers(), patience: handshakePatience, closed: make(chan struct{}), offers: map[Hash]*offer{}, callers: map[net.Conn]struct{}{}}
 	s.door = newDoor(c.Allow, func(a netip.Addr, f fleet.PeerFault) { s.faults.add(a, f) })
 	_, _ = rand.Read(s.id[copy(s.id[:], "-SM0100-"):]) // it never fails
 	s.checks = make(chan *[]byte, runtime.GOMAXPROCS(0))
@@ -300,7 +302,7 @@ func (s *Server) greet(conn *net.TCPConn) (hello handshake, ok bool) {
 		defer s.mu.Unlock()
 		delete(s.callers, conn)
 	}()
-	if err := conn.SetDeadline(time.Now().Add(handshakePatience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(s.patience)); err != nil {
 		return hello, false
 	}
 	hello, _, err := readHandshake(conn)

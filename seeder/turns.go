@@ -7,13 +7,15 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/samara-hpc/samara/seeder/origin"
 )
 
-// turnLength is how much a peer sends at most before it is another one's turn, in bytes, while there is an upload limit.
-const turnLength = 64 << 10
+// turnLength is how much a peer is sent at most before it is another one's turn, in bytes, while there is an upload limit.
+const turnLength = origin.MaxBlock
 
 // uploadBurst is how much may leave at once after a pause, in bytes, while there is an upload limit.
-const uploadBurst = 4 * turnLength
+const uploadBurst = 2 * turnLength
 
 // turns share a limited upload out: images take turns, and so do the peers of one image, however many each has. Without a
 // limit nobody waits. Methods may be called from any goroutine.
@@ -21,6 +23,7 @@ type turns struct {
 	limiter *rate.Limiter
 	limited chan struct{} // has one if the limit has changed
 	queued  chan struct{} // has one if somebody waits
+	free    chan struct{} // is closed
 
 	mu    sync.Mutex
 	lanes []*lane // in which somebody waits, the next one first
@@ -39,7 +42,10 @@ type turn struct {
 }
 
 func newTurns(bytesPerSecond int64) *turns {
-	return &turns{limiter: rate.NewLimiter(limitOf(bytesPerSecond), uploadBurst), limited: make(chan struct{}, 1), queued: make(chan struct{}, 1)}
+	t := &turns{limiter: rate.NewLimiter(limitOf(bytesPerSecond), uploadBurst), limited: make(chan struct{}, 1),
+		queued: make(chan struct{}, 1), free: make(chan struct{})}
+	close(t.free)
+	return t
 }
 
 // setLimit changes the limit, in bytes per second; 0 means none.
@@ -48,10 +54,11 @@ func (t *turns) setLimit(bytesPerSecond int64) {
 	signal(t.limited)
 }
 
-// wait returns true when a peer may send length bytes, at most turnLength, or false if it is gone first.
-func (t *turns) wait(l *lane, length int, gone <-chan struct{}) bool {
+// queue asks for a turn in which a peer is sent length bytes, at most turnLength. The channel that it returns is closed once
+// the turn has come, which it does not if gone is closed first.
+func (t *turns) queue(l *lane, length int, gone <-chan struct{}) <-chan struct{} {
 	if t.limiter.Limit() == rate.Inf {
-		return true
+		return t.free
 	}
 	mine := &turn{length: length, granted: make(chan struct{}), gone: gone}
 	t.mu.Lock()
@@ -60,12 +67,7 @@ func (t *turns) wait(l *lane, length int, gone <-chan struct{}) bool {
 	}
 	t.mu.Unlock()
 	signal(t.queued)
-	select {
-	case <-mine.granted:
-		return true
-	case <-gone:
-		return false
-	}
+	return mine.granted
 }
 
 // waited reports whether somebody waits.

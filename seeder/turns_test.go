@@ -21,7 +21,7 @@ func contend(t *turns, peers []int, lengths func(lane, peer int) int, during tim
 		for p := range count {
 			length := lengths(n, p)
 			running.Go(func() {
-				for t.wait(l, length, ctx.Done()) {
+				for wait(t, l, length, ctx.Done()) {
 					sent[n][p] += int64(length)
 				}
 			})
@@ -31,6 +31,16 @@ func contend(t *turns, peers []int, lengths func(lane, peer int) int, during tim
 	cancel()
 	running.Wait()
 	return sent
+}
+
+// wait waits for a turn, and returns false if the peer is gone first.
+func wait(t *turns, l *lane, length int, gone <-chan struct{}) bool {
+	select {
+	case <-t.queue(l, length, gone):
+		return true
+	case <-gone:
+		return false
+	}
 }
 
 func sum(of []int64) (total int64) {
@@ -73,7 +83,7 @@ func TestALimitHoldsAndItsEndIsFeltAtOnce(t *testing.T) {
 		for range 3 {
 			running.Go(func() {
 				for range 50 {
-					if turns.wait(&l, turnLength, ctx.Done()) {
+					if wait(turns, &l, turnLength, ctx.Done()) {
 						sent.Add(turnLength)
 					}
 				}
@@ -101,12 +111,12 @@ func TestWhoeverLeavesHoldsNobodyUp(t *testing.T) {
 		running.Go(func() { turns.run(ctx) })
 		var l lane
 		for range uploadBurst / turnLength {
-			turns.wait(&l, turnLength, ctx.Done())
+			wait(turns, &l, turnLength, ctx.Done())
 		}
 		gone := make(chan struct{})
 		for range 30 {
 			running.Go(func() {
-				if turns.wait(&l, turnLength, gone) {
+				if wait(turns, &l, turnLength, gone) {
 					t.Error("a peer that was gone had its turn")
 				}
 			})
@@ -114,7 +124,7 @@ func TestWhoeverLeavesHoldsNobodyUp(t *testing.T) {
 		synctest.Wait()
 		close(gone)
 		began := time.Now()
-		if !turns.wait(&l, turnLength, ctx.Done()) || time.Since(began) > 1100*time.Millisecond {
+		if !wait(turns, &l, turnLength, ctx.Done()) || time.Since(began) > 1100*time.Millisecond {
 			t.Errorf("a peer waited for %v behind those that had left", time.Since(began))
 		}
 		cancel()
