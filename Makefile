@@ -79,6 +79,12 @@ bench-control: ## time three controllers beside a bare Raft loop, into out/bench
 bench-boot: ## time 64 machines that fetch one initramfs at once, beside a bare HTTP server of bytes in memory
 	go test -run '^$$' -bench BootFiles -benchtime 5x ./internal/netboot
 
+.PHONY: bench-swarm
+bench-swarm: build ## give an image to up to 64 nodes behind limited links, by Samara, by stock BitTorrent, by HTTP
+	./test/prepare test
+	go build -o bin/bench-swarm ./test/swarmlab/bench
+	$(SUDO) bin/bench-swarm -samara bin/samara -out $(OUT)
+
 .PHONY: bench-simulate
 bench-simulate: ## simulate swarms beside out/bench-swarm.json and of up to 10,000 nodes, into docs/swarm-simulated.*
 	go run ./test/bench-simulate -lab $(OUT)/bench-swarm.json -docs docs
