@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 )
 
@@ -49,15 +48,21 @@ func ReadLab(r io.Reader) ([]LabRun, error) {
 	return file.Runs, nil
 }
 
-// Like returns the scenario that a run in the lab was: equal links, and everybody at once. It is false for other systems
-// and other scenarios.
+// Like returns the scenario that a run in the lab was, if all nodes began at once or half a second apart and nothing
+// failed. It is false for other systems and other scenarios.
 func (r LabRun) Like() (Scenario, bool) {
-	atOnce := strings.ReplaceAll(r.Scenario, " ", "-") == "at-once"
-	if r.System != "samara" || !atOnce || r.Makespan <= 0 || r.Nodes < 1 || r.Racks < 0 {
+	if r.System != "samara" || r.Makespan <= 0 || r.Nodes < 1 || r.Racks < 0 {
 		return Scenario{}, false
 	}
 	s := Scenario{Size: r.Size, Nodes: r.Nodes, RackSize: (r.Nodes + max(1, r.Racks) - 1) / max(1, r.Racks), Node: Class{Up: r.Link, Down: r.Link},
 		RackUplink: r.Uplink, Controllers: r.Origins, ControllerRate: r.Link, Net: Net{Overhead: labOverhead}}
+	switch {
+	case r.Scenario == "at once", r.Uplink > 0:
+	case r.Scenario == "0.5 s apart":
+		s.Arrivals = []Arrival{{Nodes: r.Nodes, Over: time.Duration(r.Nodes) * 500 * time.Millisecond}}
+	default:
+		return Scenario{}, false
+	}
 	return s, s.check() == nil
 }
 
@@ -91,7 +96,7 @@ func Compare(ctx context.Context, runs []LabRun) ([]Comparison, error) {
 		all = append(all, Comparison{r, result})
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%w: the lab ran no swarm of Samara at once", ErrScenario)
+		return nil, fmt.Errorf("%w: the lab ran no swarm of Samara that can be simulated", ErrScenario)
 	}
 	return all, nil
 }
@@ -103,6 +108,6 @@ func (c Comparison) String() string {
 	if c.Lab.CPUBound {
 		bound = "; the lab's processors were the limit"
 	}
-	return fmt.Sprintf("%d nodes: %v, the lab took %.1f s (%+.0f %%); %.2f images, the lab sent %.2f (%+.0f %%)%s", c.Lab.Nodes,
+	return fmt.Sprintf("%d nodes, %s: %v, the lab took %.1f s (%+.0f %%); %.2f images, the lab sent %.2f (%+.0f %%)%s", c.Lab.Nodes, c.Lab.Scenario,
 		c.Model.Makespan.Round(time.Millisecond), c.Lab.Makespan, makespan*100, c.Model.Origin, c.Lab.OriginRatio, egress*100, bound)
 }

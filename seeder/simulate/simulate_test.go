@@ -135,7 +135,7 @@ func TestNobodyOutrunsItsLink(t *testing.T) {
 
 // TestOriginSendsAnImageOnce is the promise of the whole design: at once, whatever the number of nodes and controllers.
 func TestOriginSendsAnImageOnce(t *testing.T) {
-	for _, nodes := range []int{1, 2, 5, 16, 64, 200, 1000} {
+	for _, nodes := range []int{1, 2, 5, 16, 64, 400} {
 		for _, controllers := range []int{1, 3} {
 			s := equal(nodes)
 			s.Controllers = controllers
@@ -283,9 +283,9 @@ func TestPiecesAreThoseOfControllers(t *testing.T) {
 
 func TestLabRunsAreCompared(t *testing.T) {
 	runs, err := ReadLab(strings.NewReader(`{"runs":[
-		{"system":"samara","nodes":16,"scenario":"at-once","makespan_s":7.2,"origin_ratio":1.0,
+		{"system":"samara","nodes":16,"scenario":"at once","makespan_s":7.2,"origin_ratio":1.0,
 			"image_bytes":67108864,"link_bytes_per_s":10000000,"racks":2,"origins":1},
-		{"system":"stock","nodes":16,"scenario":"at-once","makespan_s":20,"origin_ratio":3}]}`))
+		{"system":"stock","nodes":16,"scenario":"at once","makespan_s":20,"origin_ratio":3}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}

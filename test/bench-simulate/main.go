@@ -68,16 +68,16 @@ func compare(ctx context.Context, lab string) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	b.WriteString("## Beside the lab\n\nAll nodes at once, equal links.\n\n")
-	b.WriteString("| nodes | link, MB/s | lab, s | model, s | off | lab, images | model, images | off |\n|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	b.WriteString("## Beside the lab\n\nEqual links, nothing fails.\n\n")
+	b.WriteString("| nodes | | link, MB/s | lab, s | model, s | off | lab, images | model, images | off |\n|--:|:--|--:|--:|--:|--:|--:|--:|--:|\n")
 	bound := false
 	for _, c := range all {
 		makespan, egress := c.Off()
 		mark := ""
 		if c.Lab.CPUBound {
-			bound, mark = true, "*"
+			bound, mark = true, "\\*"
 		}
-		fmt.Fprintf(&b, "| %d | %.1f | %.1f%s | %.1f | %+.0f %% | %.2f | %.2f | %+.0f %% |\n", c.Lab.Nodes, c.Lab.Link/1e6, c.Lab.Makespan, mark,
+		fmt.Fprintf(&b, "| %d | %s | %.1f | %.1f%s | %.1f | %+.0f %% | %.2f | %.2f | %+.0f %% |\n", c.Lab.Nodes, c.Lab.Scenario, c.Lab.Link/1e6, c.Lab.Makespan, mark,
 			c.Model.Makespan.Seconds(), makespan*100, c.Lab.OriginRatio, c.Model.Origin, egress*100)
 	}
 	if bound {
