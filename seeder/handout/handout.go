@@ -43,7 +43,8 @@ const (
 const (
 	// MaxPeers is the most peers in one answer.
 	MaxPeers = 2*(nearRings+farRings+spareRings) + wholePeers
-	// MaxNamed is the most members that one member is named to, if it is incomplete; askers that are no members are not counted.
+	// MaxNamed is the most members that one member is named to, if it is incomplete. Askers that are suspects, or no members
+	// yet, are not counted.
 	MaxNamed = 2*nearRings + 2*farReach*farRings + 2*spareRings
 	// MaxNamedWhole is the same for one that is complete.
 	MaxNamedWhole = MaxNamed + nearSlots + farSlots
@@ -76,8 +77,7 @@ type Table struct {
 
 // A node is a member that can be a peer.
 type node struct {
-	name    string
-	hash    uint64
+	hash    uint64 // of its name
 	rack    int32
 	addr    netip.AddrPort
 	whole   bool
@@ -125,7 +125,7 @@ func (t *Table) admit(members []Member) {
 			t.wholeIn = append(t.wholeIn, 0)
 		}
 		t.byName[m.Name] = last + 1
-		t.members = append(t.members, node{name: m.Name, hash: hashOf(m.Name), rack: rack, addr: m.Addr,
+		t.members = append(t.members, node{hash: hashOf(m.Name), rack: rack, addr: m.Addr,
 			whole: m.Holding == HoldsAll, suspect: m.Suspect})
 		if !m.Suspect {
 			t.trusted++

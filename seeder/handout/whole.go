@@ -71,9 +71,9 @@ func (t *Table) chooseFeeders() {
 	t.feeders = make([]bool, len(t.members))
 	byRack := &t.near[0]
 	type turn struct {
-		round int32
-		key   uint64
-		place int32
+		round  int32
+		key    uint64
+		member int32
 	}
 	turns := make([]turn, 0, len(byRack.order))
 	rack, round := int32(-1), int32(0)
@@ -92,10 +92,10 @@ func (t *Table) chooseFeeders() {
 		round++
 	}
 	slices.SortFunc(turns, func(a, b turn) int {
-		return cmp.Or(cmp.Compare(a.round, b.round), cmp.Compare(a.key, b.key), cmp.Compare(a.place, b.place))
+		return cmp.Or(cmp.Compare(a.round, b.round), cmp.Compare(a.key, b.key), cmp.Compare(a.member, b.member))
 	})
 	t.fed = min(len(turns), MaxFeeders)
 	for _, f := range turns[:t.fed] {
-		t.feeders[f.place] = true
+		t.feeders[f.member] = true
 	}
 }
