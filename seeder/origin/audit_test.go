@@ -16,6 +16,7 @@ func audit(t testing.TB, o *Origin) {
 func recount(o *Origin) error {
 	copies, reveals := make([]int32, o.conf.Pieces), make([]int32, o.conf.Pieces)
 	seeds, struck, hungry, listed := 0, 0, 0, 0
+	queued := int64(0)
 	outstanding := map[*rack]int{}
 	for at, p := range o.order {
 		if p.at != at || o.peers[p.id] != p {
@@ -34,6 +35,9 @@ func recount(o *Origin) error {
 				reveals[r.piece]++
 			}
 		}
+		for _, b := range p.queue {
+			queued += b.Length
+		}
 		outstanding[p.rack] += len(p.pending)
 		seeds += count(p.complete != never)
 		struck += count(p.strikes > 0)
@@ -48,6 +52,9 @@ func recount(o *Origin) error {
 	if seeds != o.seeds || struck != o.struck || hungry != o.hungry || len(o.peers) != len(o.order) {
 		return fmt.Errorf("%d seeds, %d struck, %d hungry, %d peers; counted %d, %d, %d, %d", o.seeds, o.struck, o.hungry, len(o.peers),
 			seeds, struck, hungry, len(o.order))
+	}
+	if queued != o.queued {
+		return fmt.Errorf("%d bytes queued, counted %d", o.queued, queued)
 	}
 	for _, r := range o.lineup.byName {
 		listed -= r.ready.Len()

@@ -31,15 +31,16 @@
 //
 // # Who lets go
 //
-// A peer that neither asks for more of a piece it was shown nor says that it has it, for R, loses the piece to
-// others. One that is four times slower with a piece than the median keeps it, but others are shown it too. Both are
-// struck: they come after everybody else from then on, have a window of one piece, and are never shown what was let
-// go of before, so that a piece cannot go from one frozen machine to the next. One that says nothing at all is shown
-// nothing for 4 R. A struck peer is forgiven a strike for every piece that it fetches in time. If all are struck, the
-// order is that of their strikes.
+// A peer that neither asks for more of a piece it was shown nor says that it has it, for R, loses the piece to others.
+// One that drags keeps it, but others are shown it too: it has had the piece for R and for four times the median, and
+// was sent less than a quarter of what was its turn. Both are struck: they come after everybody else, have a window of
+// one piece, and are never shown what was let go of before, so that a piece cannot go from one frozen machine to the
+// next. One that says nothing at all since is shown nothing for 4 R. A struck peer is forgiven a strike for every piece
+// that it fetches in time. If all are struck, the order is that of their strikes.
 //
-// Blocks that wait in the origin's own queue are not held against a peer before 4 R, and the medians are of what the
-// swarm really does: a slow origin must not take its own slowness for that of its peers, and send everything twice.
+// Blocks that wait in the origin's own queue are not held against a peer before the origin has sent all that was asked
+// for earlier, or 4 R have gone by without one block: an origin with a limit or a slow disk must not take its own
+// slowness for that of its peers, and send everything twice.
 //
 // # Who is helped
 //

@@ -132,7 +132,8 @@ type Origin struct {
 	news  bool    // pieces may be shown that could not be at the last Do
 	out   []Action
 
-	sent   int64
+	sent   int64 // bytes
+	queued int64 // bytes asked for and not sent
 	raised int
 }
 

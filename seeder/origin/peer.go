@@ -43,6 +43,8 @@ type reveal struct {
 	last  time.Duration // when it was shown, or when more of it was asked for or sent
 	asked int64         // bytes ever asked for; those asked for twice count twice
 	sent  int64         // bytes
+	since int64         // Origin.sent when it was shown
+	quota int64         // Origin.sent when what is asked for ought to have been sent, first come, first served
 	late  bool          // it no longer keeps others from being shown the piece
 }
 
@@ -83,6 +85,9 @@ func (o *Origin) Leave(now time.Duration, p Peer) {
 	}
 	o.pardon(q)
 	o.feed(q, false)
+	for _, b := range q.queue {
+		o.queued -= b.Length
+	}
 	q.have.each(o.lost)
 	for len(q.pending) > 0 {
 		o.forget(q, q.pending[len(q.pending)-1].piece)

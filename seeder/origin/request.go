@@ -43,7 +43,9 @@ func (o *Origin) Request(now time.Duration, p Peer, r Block) error {
 		return nil // it is on its way
 	}
 	q.refused = 0
+	o.queued += r.Length
 	v.asked += r.Length
+	v.quota = o.sent + o.queued
 	v.last = o.now
 	q.queue = append(q.queue, r)
 	o.do(Send, q, r)
@@ -66,7 +68,7 @@ func (o *Origin) grant(p *peer, i int) *reveal {
 // Cancel tells the Origin that a peer no longer wants a block, and that the caller has taken it out of its queue. It
 // is rejected, as BEP 6 wants it. The caller does not tell of a block that is already being written.
 func (o *Origin) Cancel(now time.Duration, p Peer, r Block) {
-	if q := o.live(now, p); q != nil && q.unqueue(r) {
+	if q := o.live(now, p); q != nil && o.unqueue(q, r) {
 		o.do(Reject, q, r)
 	}
 }
@@ -78,7 +80,7 @@ func (o *Origin) Sent(now time.Duration, p Peer, r Block) {
 	if q == nil || r.Piece < 0 || r.Piece >= o.conf.Pieces || r.Length < 1 {
 		return
 	}
-	q.unqueue(r)
+	o.unqueue(q, r)
 	o.sent += r.Length
 	first := q.sent == 0
 	q.sent += r.Length
@@ -101,11 +103,12 @@ func (o *Origin) Sent(now time.Duration, p Peer, r Block) {
 }
 
 // unqueue takes a block out of p's queue, and says whether it was there.
-func (p *peer) unqueue(r Block) bool {
+func (o *Origin) unqueue(p *peer, r Block) bool {
 	at := slices.Index(p.queue, r)
 	if at < 0 {
 		return false
 	}
+	o.queued -= r.Length
 	p.queue = slices.Delete(p.queue, at, at+1)
 	return true
 }
@@ -116,6 +119,7 @@ func (o *Origin) discard(p *peer, i int) {
 		if r.Piece != i {
 			return false
 		}
+		o.queued -= r.Length
 		o.do(Reject, p, r)
 		return true
 	})

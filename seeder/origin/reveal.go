@@ -34,7 +34,7 @@ func (o *Origin) adopt(p *peer, i int) {
 	o.spare.unset(i)
 	o.relief.unset(i)
 	p.shown.set(i)
-	p.pending = append(p.pending, reveal{piece: i, shown: o.now, last: o.now})
+	p.pending = append(p.pending, reveal{piece: i, shown: o.now, last: o.now, since: o.sent})
 	o.serial++
 	p.served, p.rack.served = o.serial, o.serial
 	p.rack.outstanding++

@@ -12,7 +12,7 @@ const (
 	introduction        = 500 * time.Millisecond // until a peer that does not say what it has is taken to have nothing
 	lingering           = 5 * time.Second        // that a peer which has everything stays, while others want the place
 	witnesses           = 8                      // complete peers that stay all the same: they show that the blob is out there
-	patienceFactor      = 4                      // medians until something counts as starving
+	patienceFactor      = 4                      // medians, or waits, until something counts as far too long
 	longestPatience     = time.Minute
 )
 
@@ -31,12 +31,15 @@ func (o *Origin) Tick(now time.Duration) {
 		return
 	}
 	o.swept = o.now
-	patience := o.patience()
+	patience, waiting := o.patience(), 0
+	for _, p := range o.order {
+		waiting += min(len(p.queue), 1)
+	}
 	for _, p := range o.order {
 		if !p.introduced && o.now-p.joined >= introduction {
 			o.introduce(p)
 		}
-		o.review(p, patience)
+		o.review(p, patience, waiting)
 		o.starve(p, patience)
 	}
 	o.raise(patience)
@@ -49,10 +52,9 @@ func (o *Origin) patience() time.Duration {
 	return min(max(o.conf.Starvation, patienceFactor*m), max(o.conf.Starvation, longestPatience))
 }
 
-// review takes from p the pieces that it does not fetch, and lets others be shown those that take it too long.
-func (o *Origin) review(p *peer, patience time.Duration) {
-	m, known := o.finishes.median()
-	slow := max(patience, patienceFactor*m)
+// review takes from p the pieces that it does not fetch, and lets others be shown those that take it too long. So many
+// peers wait for blocks.
+func (o *Origin) review(p *peer, patience time.Duration, waiting int) {
 	if p.strikes > 0 && p.slot >= 0 {
 		o.soil(p) // it may have been mute for long enough
 	}
@@ -62,13 +64,22 @@ func (o *Origin) review(p *peer, patience time.Duration) {
 		switch {
 		case !waits && idle >= patience:
 			o.letGoOf(p, r)
-		case waits && idle >= patienceFactor*patience, known && o.now-r.shown >= slow:
-			if !r.late {
-				o.postpone(r)
-				o.strike(p)
-			}
+		case !r.late && (waits && idle >= patienceFactor*patience || o.drags(r, patience, waiting)):
+			o.postpone(r)
+			o.strike(p)
 		}
 	}
+}
+
+// drags says whether a peer takes far longer than others with a piece, and the origin is not to blame: it has sent everything that
+// was asked for earlier, and to this peer less than a quarter of what was its turn. When somebody starves, four times as long is
+// too long in any case.
+func (o *Origin) drags(r *reveal, patience time.Duration, waiting int) bool {
+	m, _ := o.finishes.median()
+	slow := max(patience, patienceFactor*m)
+	took := o.now - r.shown
+	behind := o.sent >= r.quota && r.sent*patienceFactor*int64(max(1, waiting)) < o.sent-r.since
+	return took >= slow && behind || took >= patienceFactor*slow && o.hungry > 0
 }
 
 // letGoOf ends a reveal that came to nothing.
