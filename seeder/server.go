@@ -55,6 +55,8 @@ type Server struct {
 	patience time.Duration // with a caller's handshake
 	starving time.Duration // see origin.Config.Starvation
 
+	passage *passage // nil if no client shares the port
+
 	closed chan struct{}
 	once   sync.Once
 
@@ -258,22 +260,28 @@ func (s *Server) accept(running *sync.WaitGroup) {
 			_ = tcp.Close()
 			continue
 		}
-		running.Go(func() {
-			defer p.leave()
-			defer tcp.Close()
-			s.answer(tcp, addr, p)
-		})
+		running.Go(func() { s.answer(tcp, addr, p) })
 	}
+}
+
+// A call is what a caller has said at first, and its pass.
+type call struct {
+	hello handshake
+	raw   []byte
+	pass  *pass
 }
 
 // answer serves a caller until one of the two hangs up.
 func (s *Server) answer(conn *net.TCPConn, addr netip.Addr, p *pass) {
-	hello, ok := s.greet(conn)
-	if !ok || hello.id == s.id || !p.enter() {
-		return
-	}
+	hello, raw, ok := s.greet(conn)
 	o := s.offer(hello.hash)
-	if o == nil {
+	entered := ok && hello.id != s.id && p.enter()
+	if entered && o == nil && s.lead(conn, addr, call{hello, raw, p}) {
+		return // the client closes the connection, and leaves
+	}
+	defer p.leave()
+	defer conn.Close()
+	if !entered || o == nil {
 		return
 	}
 	l, err := newPeerlink(o, conn, addr, hello)
@@ -286,13 +294,13 @@ func (s *Server) answer(conn *net.TCPConn, addr netip.Addr, p *pass) {
 	}
 }
 
-// greet reads a caller's handshake.
-func (s *Server) greet(conn *net.TCPConn) (hello handshake, ok bool) {
+// greet reads a caller's handshake, and returns its bytes too.
+func (s *Server) greet(conn *net.TCPConn) (hello handshake, raw []byte, ok bool) {
 	s.mu.Lock()
 	select {
 	case <-s.closed:
 		s.mu.Unlock()
-		return hello, false
+		return hello, nil, false
 	default:
 	}
 	s.callers[conn] = struct{}{}
@@ -303,11 +311,11 @@ func (s *Server) greet(conn *net.TCPConn) (hello handshake, ok bool) {
 		delete(s.callers, conn)
 	}()
 	if err := conn.SetDeadline(time.Now().Add(s.patience)); err != nil {
-		return hello, false
+		return hello, nil, false
 	}
-	hello, _, err := readHandshake(conn)
+	hello, raw, err := readHandshake(conn)
 	if err != nil {
-		return hello, false
+		return hello, nil, false
 	}
-	return hello, conn.SetDeadline(time.Time{}) == nil
+	return hello, raw, conn.SetDeadline(time.Time{}) == nil
 }

@@ -146,6 +146,46 @@ func TestTwoOriginsShareAndOneIsEnough(t *testing.T) {
 	})
 }
 
+// TestFetchersAtServersPortsTrade has two fetch at once what a third offers, as controllers do that copy an image: each
+// calls the others' ports, where its own server offers nothing yet.
+func TestFetchersAtServersPortsTrade(t *testing.T) {
+	blob := testBlob(12 << 20)
+	info, ref := testInfo(t, blob)
+	source := offering(t, 1, info, onDisk(t, blob), ServerConfig{})
+	addrs := []netip.AddrPort{source.Addr()}
+	var nodes []node
+	for host := byte(2); host < 5; host++ {
+		s := newServer(t, host, ServerConfig{})
+		c, err := Open(Config{Listen: netip.AddrPortFrom(s.Addr().Addr(), 0), DialOnly: true, Origins: []netip.Addr{originAddr}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		s.PassOn(c)
+		running(t, s)
+		f, err := os.Create(filepath.Join(t.TempDir(), "blob"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		d, err := c.Fetch(info, ref, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, node{c, d, f})
+		addrs = append(addrs, s.Addr())
+	}
+	for _, n := range nodes {
+		feed(t, n.Download, addrs...)
+	}
+	for _, n := range nodes {
+		n.mustComplete(t, blob)
+	}
+	if got := statsOf(t, source, info); got.Ratio() > most {
+		t.Errorf("the first sent %.2f images", got.Ratio())
+	}
+}
+
 func TestAria2DownloadsFromTheServerThroughTheTracker(t *testing.T) {
 	aria2, err := exec.LookPath("aria2c")
 	if err != nil {

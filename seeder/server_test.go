@@ -21,14 +21,20 @@ import (
 	"github.com/samara-hpc/samara/fleet"
 )
 
-// openServer returns a server at 127.0.0.host that runs until the test ends.
-func openServer(t *testing.T, host byte, c ServerConfig) *Server {
+// newServer returns a server at 127.0.0.host that does not run yet.
+func newServer(t *testing.T, host byte, c ServerConfig) *Server {
 	t.Helper()
 	c.Listen = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, host}), 0)
 	s, err := OpenServer(c)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// running runs a server until the test ends.
+func running(t *testing.T, s *Server) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- s.Run(ctx) }()
@@ -38,6 +44,13 @@ func openServer(t *testing.T, host byte, c ServerConfig) *Server {
 			t.Error(err)
 		}
 	})
+}
+
+// openServer returns a server at 127.0.0.host that runs until the test ends.
+func openServer(t *testing.T, host byte, c ServerConfig) *Server {
+	t.Helper()
+	s := newServer(t, host, c)
+	running(t, s)
 	return s
 }
 
@@ -209,8 +222,12 @@ func faultOf(s *Server, peer netip.Addr) fleet.PeerFault {
 func TestServerHangsUpOnWhomItCannotServe(t *testing.T) {
 	blob := testBlob(1 << 20)
 	info, _ := testInfo(t, blob)
-	s := offering(t, 1, info, bytes.NewReader(blob), ServerConfig{})
+	s := newServer(t, 1, ServerConfig{})
 	s.patience = 50 * time.Millisecond
+	running(t, s)
+	if err := s.Offer(info, bytes.NewReader(blob)); err != nil {
+		t.Fatal(err)
+	}
 	for name, first := range map[string][]byte{
 		"another torrent":       handshake{hash: Hash{1}, id: peerID{1}}.encode(),
 		"itself":                handshake{hash: InfoHash(info), id: s.id}.encode(),
