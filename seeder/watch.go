@@ -54,23 +54,34 @@ func (d *Download) watch() {
 		select {
 		case <-tick.C:
 		case <-complete:
-			complete = nil // a last look: the library may not agree yet
+			complete = nil // look at once, and then until the library agrees
 		case <-d.failed:
 			return
 		}
 		d.client.noteBanned()
 		d.dropStalled(time.Now())
 		d.nudge(time.Now())
-		if d.settle() && d.done() {
+		if d.settle() && d.finished() {
 			return
 		}
 	}
 }
 
-func (d *Download) done() bool {
+// finished reports whether all is verified and the library knows it for good: it may still be at work on what came bad of a
+// piece that has been put there whole.
+func (d *Download) finished() bool {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.missing == 0
+	missing := d.missing
+	d.mu.Unlock()
+	if missing > 0 {
+		return false
+	}
+	for _, r := range d.torrent.PieceStateRuns() {
+		if !r.Complete || r.Hashing || r.QueuedForHash || r.Marking {
+			return false
+		}
+	}
+	return true
 }
 
 // dropStalled hangs up on those who were asked and send nothing, so that their requests go to others.
