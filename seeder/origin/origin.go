@@ -23,7 +23,7 @@ type Kind uint8
 const (
 	Reveal Kind = iota + 1 // announce Block.Piece to the peer (HAVE)
 	Send                   // queue Block for the peer; call Sent when its last byte has left
-	Reject                 // refuse Block (BEP 6), and take it out of the queue if it is there
+	Reject                 // refuse Block (BEP 6), and take it out of the queue if it is there: after Withdraw it may be
 	Close                  // hang up, for the reason Why; call Leave afterwards
 )
 

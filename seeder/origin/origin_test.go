@@ -234,8 +234,12 @@ func TestPieceOnItsWayElsewhereIsDone(t *testing.T) {
 	if err := o.Have(0, 1, 0); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := kinds(o), "reject 1:0+0, reveal 1:1+0"; got != want {
+	if got, want := kinds(o), "reveal 1:1+0"; got != want {
 		t.Fatalf("got %q, want %q", got, want)
+	}
+	o.Cancel(0, 1, b)
+	if got, want := kinds(o), "reject 1:0+0"; got != want {
+		t.Fatalf("when it is cancelled: %q, want %q", got, want)
 	}
 	audit(t, o)
 }

@@ -43,7 +43,8 @@ func (o *Origin) adopt(p *peer, i int) {
 	o.refresh(p)
 }
 
-// finish ends the reveal of a piece that p has now.
+// finish ends the reveal of a piece that p has now. Blocks of it that still wait are left to p to cancel: one may be halfway
+// into its socket, and a block that comes after its rejection is a violation to some clients.
 func (o *Origin) finish(p *peer, i int) {
 	r := p.find(i)
 	if r == nil {
@@ -53,7 +54,6 @@ func (o *Origin) finish(p *peer, i int) {
 		o.finishes.add(o.now - r.shown)
 		o.absolve(p)
 	}
-	o.discard(p, i)
 	o.forget(p, i)
 }
 
