@@ -93,7 +93,7 @@ func serveBench(b *testing.B, h http.Handler) net.Addr {
 	}
 	server := &http.Server{Handler: h}
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(newLimited(l, maxConnections, benchClients)) }()
+	go func() { ended <- server.Serve(newLimited(l, maxConnections, 2*benchClients)) }() // those of the last op may be leaving still
 	b.Cleanup(func() {
 		_ = server.Close()
 		<-ended

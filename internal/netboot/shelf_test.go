@@ -306,7 +306,7 @@ func TestMoreClientsThanPlacesAreServedInTurn(t *testing.T) {
 		_, _ = w.Write(kernel)
 	})
 	s := open(t, c)
-	s.web = newLimited(s.web.(*limited).Listener, places, 1)
+	s.web = newLimited(s.web.(*limited).Listener, places, 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.runHTTP(ctx) }()
