@@ -62,7 +62,7 @@ type Config struct {
 	Pieces      int           // at most MaxPieces
 	PieceLength int64         // bytes, of all but the last piece
 	Size        int64         // bytes, of the blob
-	Window      int64         // bytes that may be revealed to a peer and unfinished; 0 is 1 MiB
+	Window      int64         // bytes that may be revealed to a peer and unfinished; 0 is 1 MiB, or two pieces if these are more
 	Starvation  time.Duration // least time without progress that counts as starving; 0 is 10 s
 	Seed        uint64        // decides which rack is first; controllers with different ones begin with different racks
 }
@@ -84,7 +84,7 @@ func (c *Config) check() error {
 		return errors.New("origin: negative window or starvation time")
 	}
 	if c.Window == 0 {
-		c.Window = defaultWindow
+		c.Window = max(defaultWindow, 2*min(c.PieceLength, c.Size))
 	}
 	if c.Starvation == 0 {
 		c.Starvation = defaultStarvation

@@ -129,7 +129,9 @@ func TestWindowOpensWithTheFirstBlock(t *testing.T) {
 }
 
 func TestNextPieceComesWhileOneIsVerified(t *testing.T) {
-	o := open(t, even(64, 4*mib))
+	c := even(64, 4*mib)
+	c.Window = mib
+	o := open(t, c)
 	join(o, 0, 1)
 	revealed(o)
 	for at := int64(0); at < 4*mib; at += 64 * kib {
@@ -145,6 +147,18 @@ func TestNextPieceComesWhileOneIsVerified(t *testing.T) {
 	fetch(t, o, 0, 1, 1)
 	if got := revealed(o); got != "1:2" {
 		t.Fatalf("with a second one sent it is shown %q", got)
+	}
+}
+
+func TestWindowIsTwoPiecesIfTheBlobAllowsIt(t *testing.T) {
+	o := open(t, even(64, 4*mib))
+	join(o, 0, 1)
+	if o.window != 2 {
+		t.Fatalf("a lone peer has a window of %d pieces of 4 MiB, want 2: it asks for one while it is sent the other", o.window)
+	}
+	join(o, 0, 2, 3, 4, 5)
+	if o.window != 1 {
+		t.Fatalf("5 peers have a window of %d pieces, want 1: no more than an eighth of the blob is on its way", o.window)
 	}
 }
 
