@@ -82,19 +82,24 @@ func (m *Samara) Import(ctx context.Context, size int64, seed uint64) error {
 	return nil
 }
 
-// AddNodes adds all nodes of the site, in the racks that they are in, and returns once every controller knows them.
-func (m *Samara) AddNodes(ctx context.Context) error {
+// AddNodes adds nodes of the site, by their index, in the racks that they are in, and returns once every controller knows
+// them.
+func (m *Samara) AddNodes(ctx context.Context, nodes ...int) error {
 	for i, r := range m.site.Racks {
 		var names, macs []string
 		var first netip.Addr
-		for n, h := range m.site.Nodes {
+		for _, n := range nodes {
 			if m.site.RackOf(n) != i {
 				continue
 			}
+			h := m.site.Nodes[n]
 			if !first.IsValid() {
 				first = h.Address
 			}
 			names, macs = append(names, h.ID), append(macs, lab.NodeMAC(n+1))
+		}
+		if names == nil {
+			continue
 		}
 		_, err := m.Controllers[0].Run(ctx, "node", "add", strings.Join(names, ","), "--mac", strings.Join(macs, ","),
 			"--ip", first.String(), "--image", imageName, "--rack", r.ID)
@@ -108,7 +113,7 @@ func (m *Samara) AddNodes(ctx context.Context) error {
 			for _, n := range s.Nodes {
 				known += n
 			}
-			return known == len(m.site.Nodes)
+			return known == len(nodes)
 		})
 		if err != nil {
 			return fmt.Errorf("not every controller knows the nodes: %w", err)
@@ -207,7 +212,7 @@ func serveSamara(ctx context.Context, s *Site, binary string, size int64) (sourc
 	if err := m.Import(ctx, size, seed); err != nil {
 		return nil, err
 	}
-	return samaraSource{m}, m.AddNodes(ctx)
+	return samaraSource{m}, m.AddNodes(ctx, s.every()...)
 }
 
 // A samaraSource is a cluster as the source of a run.

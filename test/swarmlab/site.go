@@ -80,6 +80,15 @@ func (s *Site) furnish() error {
 // RackOf returns the index of the rack that a node is in, both counted from 0.
 func (s *Site) RackOf(node int) int { return node * s.Layout.Racks / s.Layout.Nodes }
 
+// every returns the indices of all nodes.
+func (s *Site) every() []int {
+	all := make([]int, len(s.Nodes))
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
 // Limit puts the limits of the layout on all links.
 func (s *Site) Limit() error {
 	for _, h := range append(append([]*lab.Host(nil), s.Heads...), s.Nodes...) {
