@@ -16,6 +16,7 @@ import (
 // simulateFlags are the flags of image simulate.
 type simulateFlags struct {
 	size, link, download, uplink, controllerLink string
+	client                                       string
 	nodes, rackSize, controllers                 int
 	arrival                                      string
 	slow, fail, freeze                           []string
@@ -30,6 +31,7 @@ func (o *simulateFlags) add(c *cobra.Command) {
 	f.IntVar(&o.rackSize, "rack-size", 40, "`number` of nodes in a rack")
 	f.StringVar(&o.link, "link", "10G", "`rate` of a node's link")
 	f.StringVar(&o.download, "download", "", "`rate` at which a node receives, if it is not that of --link")
+	f.StringVar(&o.client, "client", "11.2G", "`rate` at which a node's client can send and receive, both together, whatever the link; what was measured unless you know better")
 	f.StringVar(&o.uplink, "uplink", "", "`rate` of a rack's uplink, each way (default: no limit)")
 	f.IntVar(&o.controllers, "controllers", 0, "`number` of controllers (default: as many as there are, with --size 1)")
 	f.StringVar(&o.controllerLink, "controller-link", "", "`rate` of a controller's link (default: as --link)")
@@ -88,6 +90,7 @@ func (o *simulateFlags) rates(s *simulate.Scenario) (err error) {
 	}
 	set(&s.Node.Up, "link", o.link, 0)
 	set(&s.Node.Down, "download", o.download, s.Node.Up)
+	set(&s.Node.Processor, "client", o.client, 0)
 	set(&s.RackUplink, "uplink", o.uplink, 0)
 	set(&s.ControllerRate, "controller-link", o.controllerLink, s.Node.Up)
 	for _, text := range o.slow {
@@ -100,7 +103,7 @@ func (o *simulateFlags) rates(s *simulate.Scenario) (err error) {
 		}
 		var c simulate.Class
 		set(&c.Up, "slow", link, 0)
-		c.Down = c.Up
+		c.Down, c.Processor = c.Up, s.Node.Processor
 		if err == nil {
 			c.Count, err = parsePart("slow", part, o.nodes)
 		}

@@ -176,7 +176,7 @@ func quantiles(d []time.Duration) Quantile {
 
 // bound returns the least time in which the nodes that complete can be so (Kumar and Ross, 2006): the origin must send
 // every byte once, the slowest node must receive the image after it came, each rack must let it in, and all that is
-// received must be sent by somebody who is there.
+// received must be sent by somebody who is there. Processors do not count: they are not the network's.
 func (w *swarm) bound() time.Duration {
 	size := float64(w.Size) * (1 + w.Net.Overhead)
 	origin := w.ControllerRate * float64(w.Controllers)
@@ -185,14 +185,10 @@ func (w *swarm) bound() time.Duration {
 	for i := range w.nodes {
 		n := &w.nodes[i]
 		c := w.class(n.class)
-		up, down := c.Up, c.Down
-		if c.Processor > 0 {
-			up, down = min(up, c.Processor), min(down, c.Processor)
-		}
-		all += up
+		all += c.Up
 		if n.completed > 0 {
 			need += size
-			least = max(least, float64(n.arrived)/1e9+size/down)
+			least = max(least, float64(n.arrived)/1e9+size/c.Down)
 		}
 	}
 	if w.RackUplink > 0 {
