@@ -21,11 +21,12 @@
 //   - Racks take turns, then the peers of a rack: fewest outstanding pieces first, then who was served the longest
 //     ago. So every rack soon holds something that the others want. Nothing is shown before Do is called, which makes
 //     turns of what was told in one go.
-//   - A peer has room while less than min(Window, an eighth of the blob shared by all peers that lack something) is shown
-//     to it and not sent, and at least one piece. What is revealed early to a slow peer is held back from the others: a
-//     window of 1 MiB was measured to give X 1.02, one of 8 MiB X 1.37. Two pieces are a window all the same if the eighth
-//     allows it, or a peer would idle between the end of one and its requests of the next: simulated, 24 % of a lone
-//     peer's time at 1 Gb/s with pieces of 1 MiB. One piece more is shown while one that was sent whole is being verified.
+//   - A peer has room while less than min(Window, an eighth of the blob shared by all peers that lack something) is
+//     shown to it and not sent, and at least one piece. What is revealed early to a slow peer is held back from the
+//     others: a window of 1 MiB was measured to give X 1.02, one of 8 MiB X 1.37. Two pieces are a window all the
+//     same if the eighth allows it, or a peer would idle between the end of one and its requests of the next:
+//     simulated, 20 % of a lone peer's time at 1 Gb/s with pieces of 1 MiB. One piece more is shown while one that
+//     was sent whole is being verified.
 //   - Until its first block has left, a peer's window is one piece: of peers that come at once, each has its first
 //     before anybody has a second.
 //   - Only shown pieces are served, each byte at most twice to a peer; other requests are rejected.
@@ -40,8 +41,9 @@
 // that it fetches in time. If all are struck, the order is that of their strikes.
 //
 // Blocks that wait in the origin's own queue are not held against a peer before the origin has sent all that was asked
-// for earlier, or 4 R have gone by without one block: an origin with a limit or a slow disk must not take its own
-// slowness for that of its peers, and send everything twice.
+// for earlier: an origin with a limit or a slow disk must not take its own slowness for that of its peers, and send
+// everything twice. Only when somebody starves is a piece that has been on its way for four times as long shown to
+// others in any case.
 //
 // # Who is helped
 //

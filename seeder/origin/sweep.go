@@ -60,11 +60,10 @@ func (o *Origin) review(p *peer, patience time.Duration, waiting int) {
 	}
 	for k := len(p.pending) - 1; k >= 0; k-- {
 		r := &p.pending[k]
-		idle, waits := o.now-r.last, p.waits(r.piece)
 		switch {
-		case !waits && idle >= patience:
+		case o.now-r.last >= patience && !p.waits(r.piece):
 			o.letGoOf(p, r)
-		case !r.late && (waits && idle >= patienceFactor*patience || o.drags(r, patience, waiting)):
+		case !r.late && o.drags(r, patience, waiting):
 			o.postpone(r)
 			o.strike(p)
 		}

@@ -67,7 +67,7 @@ func (l *link) see(i int) {
 	}
 }
 
-// ask requests all blocks of a piece, two of them twice.
+// ask requests all blocks of a piece.
 func (l *link) ask(i int) {
 	size := l.s.o.size(i)
 	const length = 16 << 10
