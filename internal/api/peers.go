@@ -22,7 +22,20 @@ type Hello struct {
 	BlobsMissing int             `json:"blobs_missing"` // that it lacks of those
 	BlobsCorrupt int             `json:"blobs_corrupt"` // that its last scrub found wrong
 	Time         time.Time       `json:"time"`          // by its clock
+	Offers       []Offer         `json:"offers,omitempty"`
 }
+
+// An Offer is a root that a controller gives to peers, and what it gave.
+type Offer struct {
+	Root   fleet.Digest `json:"root"`
+	Peers  int          `json:"peers"`  // connected now
+	Sent   int64        `json:"sent"`   // bytes of payload since the controller started
+	Rate   int64        `json:"rate"`   // bytes per second now
+	Unsent int          `json:"unsent"` // pieces that it has not sent whole since it last opened the root
+}
+
+// MaxOffers bounds the offers in one Hello. Controllers that offer more show all pieces of the others to anybody.
+const MaxOffers = 256
 
 // A PullRequest asks a controller to fetch blobs.
 type PullRequest struct {

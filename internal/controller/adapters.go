@@ -72,7 +72,7 @@ func alive(members []mesh.Member) int {
 func (n *neighbours) forDepot() []otherController {
 	var out []otherController
 	for _, s := range n.all() {
-		out = append(out, otherController{Controller: s.controller, Alive: s.alive, Client: s.client})
+		out = append(out, otherController{Controller: s.controller, Alive: s.alive, Client: s.client, Offers: s.hello.Offers})
 	}
 	return out
 }

@@ -54,8 +54,9 @@ func (g *gc) delete(t *testing.T) {
 }
 
 func (g *gc) restart() {
-	fresh := newCollector(depotConfig{Blobs: g.blobs, Log: copyOfBook{g.book, true}, Running: g.collector.running,
-		CollectAfter: g.collector.after, Logger: g.collector.logger}, newKeeps(), newOrigin(g.blobs, g.swarm, g.Controller, g.collector.logger))
+	c := depotConfig{Self: g.Controller, Blobs: g.blobs, Server: g.server, Swarm: g.swarm, Log: copyOfBook{g.book, true},
+		Others: func() []otherController { return nil }, Running: g.collector.running, CollectAfter: g.collector.after, Logger: g.collector.logger}
+	fresh := newCollector(c, newKeeps(), newOrigin(c))
 	fresh.now = g.collector.now
 	g.collector = fresh
 }

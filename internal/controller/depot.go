@@ -31,7 +31,8 @@ type depot struct {
 type depotConfig struct {
 	Self    fleet.Controller
 	Blobs   *blob.Store
-	Swarm   *seeder.Client
+	Server  *seeder.Server // offers roots
+	Swarm   *seeder.Client // fetches roots, and is called at the server's port
 	Log     ledger
 	Agent   func(arch string) ([]byte, error)        // the program for nodes of that architecture
 	Others  func() []otherController                 // every controller but this one
@@ -56,6 +57,7 @@ type otherController struct {
 	fleet.Controller
 	Alive  bool
 	Client blobPeer
+	Offers []api.Offer // as it said last
 }
 
 // A blobPeer is another controller, asked for blobs, and to fetch some.
@@ -75,7 +77,7 @@ func newDepot(c depotConfig) *depot {
 	}
 	d := &depot{log: c.Log}
 	keeps := newKeeps()
-	d.origin = newOrigin(c.Blobs, c.Swarm, c.Self, c.Logger)
+	d.origin = newOrigin(c)
 	d.collector = newCollector(c, keeps, d.origin)
 	d.puller = newPuller(c, keeps, d)
 	d.repair = newRepair(c, d.origin, d.puller)
@@ -84,10 +86,11 @@ func newDepot(c depotConfig) *depot {
 	return d
 }
 
-// parts are what a depot runs. The swarm client runs beside them.
+// parts are what a depot runs. The server and the client of swarms run beside them.
 func (d *depot) parts() []part {
 	return []part{
 		{"images on offer", func(ctx context.Context) error { return eachImageChange(ctx, d.log, d.origin.follow) }},
+		{"shares of images", d.origin.run},
 		{"imports", d.images.run},
 		{"initramfs", d.images.refresh},
 		{"blob repair", d.repair.run},

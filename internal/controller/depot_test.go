@@ -99,16 +99,18 @@ func (c copyOfBook) Leading(ctx context.Context) (context.Context, error) {
 	return nil, ctx.Err()
 }
 
-// A head is one controller of a test: its depot, its swarm client and what others may do with it.
+// A head is one controller of a test: its depot, its ends of swarms and what others may do with it.
 type head struct {
 	fleet.Controller
 	*depot
-	blobs *blob.Store
-	swarm *seeder.Client
-	logs  *syncBuffer
+	blobs  *blob.Store
+	server *seeder.Server
+	swarm  *seeder.Client
+	logs   *syncBuffer
 
 	mu    sync.Mutex
 	dead  bool                     // to the others
+	said  []api.Offer              // to the others, of what it offers
 	pulls []api.PullRequest        // that others made
 	nodes []netip.AddrPort         // that hold every root
 	runs  map[fleet.Digest]bool    // roots that nodes run
@@ -206,6 +208,7 @@ func (h *head) set(f func()) {
 // kill makes a controller one that no longer answers others, in no way.
 func (h *head) kill() {
 	h.set(func() { h.dead = true })
+	h.server.Close()
 	h.swarm.Close()
 }
 
@@ -224,21 +227,19 @@ func newScene(t *testing.T, n, format int, tune func(*depotConfig)) *scene {
 	for i := range n {
 		h := &head{logs: &syncBuffer{}, runs: map[fleet.Digest]bool{}}
 		address := netip.AddrFrom4([4]byte{127, 0, 10, byte(1 + i)})
+		h.openSwarm(t, address)
 		var err error
-		h.swarm, err = seeder.Open(seeder.Config{Listen: netip.AddrPortFrom(address, 0)})
-		must(t, err)
-		t.Cleanup(h.swarm.Close)
 		h.blobs, err = blob.Open(filepath.Join(t.TempDir(), "blobs"))
 		must(t, err)
 		h.Controller = fleet.Controller{ID: string(rune('a' + i)), Address: address,
-			Ports: fleet.Ports{Control: 1, Boot: 1, Swarm: h.swarm.Addr().Port(), Gossip: 1}}
+			Ports: fleet.Ports{Control: 1, Boot: 1, Swarm: h.server.Addr().Port(), Gossip: 1}}
 		cluster.Controllers = append(cluster.Controllers, h.Controller)
 		s.heads = append(s.heads, h)
 	}
 	_, err := s.Propose(t.Context(), fleet.Entry{Command: &fleet.InitCluster{Cluster: cluster}})
 	must(t, err)
 	for i, h := range s.heads {
-		c := depotConfig{Self: h.Controller, Blobs: h.blobs, Swarm: h.swarm, Log: copyOfBook{s.book, i == 0},
+		c := depotConfig{Self: h.Controller, Blobs: h.blobs, Server: h.server, Swarm: h.swarm, Log: copyOfBook{s.book, i == 0},
 			Agent:   func(string) ([]byte, error) { return []byte("agent"), nil },
 			Others:  func() []otherController { return s.others(h) },
 			Running: func(d fleet.Digest) bool { h.mu.Lock(); defer h.mu.Unlock(); return h.runs[d] },
@@ -253,12 +254,35 @@ func newScene(t *testing.T, n, format int, tune func(*depotConfig)) *scene {
 	return s
 }
 
+// openSwarm opens a head's ends of swarms, and runs them until the test ends.
+func (h *head) openSwarm(t *testing.T, address netip.Addr) {
+	t.Helper()
+	at := netip.AddrPortFrom(address, 0)
+	var err error
+	h.server, err = seeder.OpenServer(seeder.ServerConfig{Listen: at})
+	must(t, err)
+	h.swarm, err = seeder.Open(seeder.Config{Listen: at, DialOnly: true})
+	must(t, err)
+	h.server.PassOn(h.swarm)
+	ended := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer close(ended)
+		_ = h.server.Run(ctx) // which kill ends too
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+		h.swarm.Close()
+	})
+}
+
 func (s *scene) others(than *head) []otherController {
 	var all []otherController
 	for _, h := range s.heads {
 		if h != than {
 			h.mu.Lock()
-			all = append(all, otherController{Controller: h.Controller, Alive: !h.dead, Client: h})
+			all = append(all, otherController{Controller: h.Controller, Alive: !h.dead, Client: h, Offers: h.said})
 			h.mu.Unlock()
 		}
 	}

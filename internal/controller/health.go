@@ -121,5 +121,6 @@ func (h *health) hello() api.Hello {
 		ID: h.self.ID, Cluster: cluster.ID, Version: h.version, Format: fleet.Format, Raft: stats(h.store),
 		Revision: state.Revision(), Leader: h.store.Status().Leader, Disk: h.disk(),
 		Blobs: blobs.have, BlobsMissing: blobs.missing, BlobsCorrupt: blobs.corrupt, Time: h.now().UTC(),
+		Offers: h.depot.origin.offers(),
 	}
 }

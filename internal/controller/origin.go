@@ -1,13 +1,15 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"net/netip"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/api"
@@ -15,34 +17,39 @@ import (
 	"github.com/samara-hpc/samara/seeder"
 )
 
-// An origin seeds the roots of image versions from the blob store, without copying: those that the state names, and those
+// An origin offers the roots of image versions from the blob store, without copying: those that the state names, and those
 // that are about to be named or that nodes still run. A root stays on offer until it is withdrawn. Its methods may be
 // called from any goroutine.
 type origin struct {
 	blobs  *blob.Store
-	client *seeder.Client
+	server *seeder.Server
+	client *seeder.Client // that fetches what is not here yet
 	self   fleet.Controller
+	others func() []otherController
 	logger *slog.Logger
+	hashes sync.Map // fleet.Digest to seeder.Hash, of what is on offer
 
 	mu       sync.Mutex
-	dropped  int64                       // bytes sent for images that are no longer on offer
+	past     map[fleet.Digest]int64      // by root: bytes sent before it was last opened
+	gone     int64                       // bytes sent of roots that were withdrawn
 	torrents map[fleet.Digest]fleet.Blob // by root: what is to be on offer, with its torrent
-	seeded   map[fleet.Digest]seed       // what is on offer
-	lent     map[fleet.Digest]bool       // roots whose swarm a download has joined
+	offered  map[fleet.Digest]*offered   // what is on offer
 	failed   map[fleet.Digest]error      // why a root is not on offer
 }
 
-type seed struct {
-	hash seeder.Hash
-	blob *blob.Reader
+// An offered root is one that peers can fetch.
+type offered struct {
+	hash      seeder.Hash
+	blob      *blob.Reader
+	index, of int // this controller's place among those that offer it
 }
 
-func newOrigin(blobs *blob.Store, client *seeder.Client, self fleet.Controller, logger *slog.Logger) *origin {
-	return &origin{blobs: blobs, client: client, self: self, logger: logger, torrents: map[fleet.Digest]fleet.Blob{},
-		seeded: map[fleet.Digest]seed{}, lent: map[fleet.Digest]bool{}, failed: map[fleet.Digest]error{}}
+func newOrigin(c depotConfig) *origin {
+	return &origin{blobs: c.Blobs, server: c.Server, client: c.Swarm, self: c.Self, others: c.Others, logger: c.Logger,
+		past: map[fleet.Digest]int64{}, torrents: map[fleet.Digest]fleet.Blob{}, offered: map[fleet.Digest]*offered{}, failed: map[fleet.Digest]error{}}
 }
 
-// follow puts on offer what state names. What it no longer names goes when its blob goes.
+// follow puts on offer what state names, and does what it says about uploads. What it no longer names goes when its blob goes.
 func (o *origin) follow(state fleet.State) {
 	if cluster, ok := state.Cluster(); ok {
 		addrs := make([]netip.Addr, len(cluster.Controllers))
@@ -50,6 +57,7 @@ func (o *origin) follow(state fleet.State) {
 			addrs[i] = c.Address
 		}
 		o.client.SetOrigins(addrs)
+		o.server.SetUploadLimit(cluster.Seeding.OriginUpload)
 	}
 	for _, b := range named(state) {
 		if b.Root {
@@ -68,12 +76,13 @@ func (o *origin) offer(root fleet.Digest, torrent fleet.Blob) error {
 
 // resume puts a root on offer whose torrent is known. The caller holds o.mu.
 func (o *origin) resume(root fleet.Digest) error {
-	if _, have := o.seeded[root]; have || o.lent[root] {
+	if o.offered[root] != nil {
 		return nil
 	}
-	err := o.seed(root)
+	err := o.open(root)
 	if err == nil {
 		delete(o.failed, root)
+		o.share(root)
 		return nil
 	}
 	// What is missing is fetched, which is told elsewhere.
@@ -84,64 +93,8 @@ func (o *origin) resume(root fleet.Digest) error {
 	return err
 }
 
-// withdraw takes a root off offer for good.
-func (o *origin) withdraw(root fleet.Digest) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.drop(root)
-	delete(o.torrents, root)
-	delete(o.failed, root)
-}
-
-// renew opens a blob anew that was written anew, since the file that is open may be one that a disk has damaged.
-func (o *origin) renew(root fleet.Digest) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.drop(root)
-	if _, known := o.torrents[root]; known {
-		_ = o.resume(root) // it is logged and kept for failures
-	}
-}
-
-// lend takes a root off offer while a download is in its swarm, and returns what puts it back.
-func (o *origin) lend(root fleet.Digest) (back func()) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.drop(root)
-	o.lent[root] = true
-	return func() {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		delete(o.lent, root)
-		if _, known := o.torrents[root]; known {
-			_ = o.resume(root)
-		}
-	}
-}
-
-// sent counts bytes that a download of ours has sent to others.
-func (o *origin) sent(n int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.dropped += n
-}
-
-// drop stops seeding a root. The caller holds o.mu.
-func (o *origin) drop(root fleet.Digest) {
-	s, have := o.seeded[root]
-	if !have {
-		return
-	}
-	o.dropped += o.client.Uploaded(s.hash)
-	if err := o.client.Drop(s.hash); err != nil && !errors.Is(err, seeder.ErrDropped) {
-		o.logger.Error("cannot stop seeding", "blob", root.Short(), "err", err)
-	}
-	_ = s.blob.Close()
-	delete(o.seeded, root)
-}
-
-// seed begins to seed a root. The caller holds o.mu.
-func (o *origin) seed(root fleet.Digest) error {
+// open begins to offer a root. The caller holds o.mu.
+func (o *origin) open(root fleet.Digest) error {
 	info, err := readBlob(o.blobs, o.torrents[root])
 	if err != nil {
 		return fmt.Errorf("torrent: %w", err)
@@ -150,41 +103,100 @@ func (o *origin) seed(root fleet.Digest) error {
 	if err != nil {
 		return err
 	}
-	if err := o.client.Seed(info, r); err != nil {
+	if err := o.server.Offer(info, r); err != nil {
 		_ = r.Close()
 		return err
 	}
-	o.seeded[root] = seed{seeder.InfoHash(info), r}
+	o.offered[root] = &offered{hash: seeder.InfoHash(info), blob: r, of: 1}
+	o.hashes.Store(root, seeder.InfoHash(info))
 	return nil
 }
 
-// digestOf returns which blob a torrent on offer is of.
-func (o *origin) digestOf(h seeder.Hash) (fleet.Digest, bool) {
+// withdraw takes a root off offer for good.
+func (o *origin) withdraw(root fleet.Digest) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for d, s := range o.seeded {
-		if s.hash == h {
-			return d, true
+	o.close(root)
+	o.gone += o.past[root]
+	delete(o.past, root)
+	delete(o.torrents, root)
+	delete(o.failed, root)
+}
+
+// renew opens a blob anew that was written anew, since the file that is open may be one that a disk has damaged.
+func (o *origin) renew(root fleet.Digest) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.close(root)
+	if _, known := o.torrents[root]; known {
+		_ = o.resume(root) // it is logged and kept for failures
+	}
+}
+
+// close ends the offer of a root. The caller holds o.mu.
+func (o *origin) close(root fleet.Digest) {
+	s := o.offered[root]
+	if s == nil {
+		return
+	}
+	o.hashes.Delete(root)
+	last, _ := o.server.Withdraw(s.hash) // and no longer reads the blob
+	o.past[root] += last.Sent
+	_ = s.blob.Close()
+	delete(o.offered, root)
+}
+
+// doubt has all of a root checked again that somebody found damaged. It does not block, whoever reads the root.
+func (o *origin) doubt(root fleet.Digest) {
+	if h, ok := o.hashes.Load(root); ok {
+		o.server.Doubt(h.(seeder.Hash))
+	}
+}
+
+// run keeps this controller's share of each root what it is to be, until ctx ends. What the others offer is heard twice
+// a second.
+func (o *origin) run(ctx context.Context) error {
+	tick := time.NewTicker(greetEvery)
+	defer tick.Stop()
+	for {
+		o.mu.Lock()
+		for root := range o.offered {
+			o.share(root)
+		}
+		o.mu.Unlock()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
 		}
 	}
-	return fleet.Digest{}, false
 }
 
-// seeding returns what is on offer and what was sent of it.
-func (o *origin) seeding() api.Seeding {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	s := api.Seeding{Torrents: len(o.seeded), OriginBytes: o.dropped}
-	for _, offered := range o.seeded {
-		s.Peers += o.client.Connected(offered.hash)
-		s.OriginBytes += o.client.Uploaded(offered.hash)
+// share has the controllers that live and offer a root show different pieces of it first. Each finds out by itself which
+// are its own: by its place among their ids. The caller holds o.mu.
+func (o *origin) share(root fleet.Digest) {
+	index, of := place(o.self.ID, root, o.others())
+	if s := o.offered[root]; s.index != index || s.of != of {
+		s.index, s.of = index, of
+		o.server.Share(s.hash, index, of)
 	}
-	return s
 }
 
-// failures returns why roots are not on offer.
-func (o *origin) failures() map[fleet.Digest]error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return maps.Clone(o.failed)
+// place returns a controller's place among those that live and offer a root, itself included, and their number.
+func place(self string, root fleet.Digest, others []otherController) (index, of int) {
+	of = 1
+	for _, c := range others {
+		if c.offers(root) {
+			of++
+			if c.ID < self {
+				index++
+			}
+		}
+	}
+	return index, of
+}
+
+// offers reports whether a controller is alive and offers a root.
+func (c otherController) offers(root fleet.Digest) bool {
+	return c.Alive && slices.ContainsFunc(c.Offers, func(f api.Offer) bool { return f.Root == root })
 }

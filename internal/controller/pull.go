@@ -277,16 +277,11 @@ func (p *puller) fetchRoot(ctx context.Context, root, torrent fleet.Blob, source
 		return fmt.Errorf("fetch blob %s: %w", root.Digest.Short(), err)
 	}
 	defer f.Close()
-	back := p.origin.lend(root.Digest)
-	defer back()
 	d, err := p.swarm.Fetch(info, root, f)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		p.origin.sent(d.Progress().Uploaded)
-		_ = p.swarm.Drop(d.Hash()) // it fails only in a client that is closing
-	}()
+	defer func() { _ = p.swarm.Drop(d.Hash()) }() // it fails only in a client that is closing
 	peers := func() []netip.AddrPort {
 		var addrs []netip.AddrPort
 		for _, c := range sources() {

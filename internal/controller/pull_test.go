@@ -118,7 +118,7 @@ func TestAPullEndsWithItsRequest(t *testing.T) {
 	a, b := s.heads[0], s.heads[1]
 	v := a.version(t, 1, 16<<20)
 	must(t, a.origin.offer(v.Root.Digest, v.Torrent))
-	a.swarm.SetUploadLimit(2 << 20)
+	a.server.SetUploadLimit(2 << 20)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	err := b.puller.Pull(ctx, asked(v), func(p api.Progress) {
@@ -140,14 +140,14 @@ func TestAPullGoesOnFromOthersIfItsFirstSourceDies(t *testing.T) {
 	c.version(t, 1, 12<<20)
 	must(t, a.origin.offer(v.Root.Digest, v.Torrent))
 	must(t, c.origin.offer(v.Root.Digest, v.Torrent))
-	a.swarm.SetUploadLimit(2 << 20)
-	c.swarm.SetUploadLimit(2 << 20)
+	a.server.SetUploadLimit(2 << 20)
+	c.server.SetUploadLimit(2 << 20)
 	var once sync.Once
 	must(t, b.puller.Pull(t.Context(), asked(v), func(p api.Progress) {
 		if p.Done > p.Total/4 {
 			once.Do(func() {
 				a.kill()
-				c.swarm.SetUploadLimit(0)
+				c.server.SetUploadLimit(0)
 			})
 		}
 	}))

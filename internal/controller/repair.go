@@ -104,6 +104,7 @@ func (r *repair) met(e *blob.CorruptError) {
 	}
 	r.mu.Unlock()
 	if !known {
+		r.origin.doubt(e.Digest)
 		r.logger.Error("a blob is damaged", "blob", e.Digest.Short(), "err", e)
 		r.look()
 	}

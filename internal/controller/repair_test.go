@@ -139,10 +139,10 @@ func TestANodeHealsAControllerThatIsAlone(t *testing.T) {
 	a := s.heads[0]
 	v := a.version(t, 1, 4<<20)
 	s.add(t, v)
-	node := newScene(t, 1, 2, nil).heads[0] // any swarm client with the root
+	node := newScene(t, 1, 2, nil).heads[0] // any server with the root
 	node.version(t, 1, 4<<20)
 	must(t, node.origin.offer(v.Root.Digest, v.Torrent))
-	a.nodes = append(a.nodes, node.swarm.Addr())
+	a.nodes = append(a.nodes, node.server.Addr())
 	a.damage(t, v.Root)
 	s.run(t, a)
 	eventually(t, "the root to be mended", func() bool {
@@ -191,7 +191,7 @@ func TestFailedTriesAreFartherAndFartherApart(t *testing.T) {
 }
 
 func TestWholeMembersAreSources(t *testing.T) {
-	addr := newScene(t, 1, 2, nil).heads[0].swarm.Addr()
+	addr := newScene(t, 1, 2, nil).heads[0].server.Addr()
 	got := whole([]handout.Member{
 		{Addr: addr, Alive: true, Holding: handout.HoldsAll},
 		{Alive: true, Holding: handout.HoldsSome},
@@ -210,11 +210,7 @@ func TestAnImportEndsTheSearchForWhatItWrites(t *testing.T) {
 	s.add(t, v)
 	must(t, b.blobs.Remove(v.Root.Digest))
 	s.run(t, b)
-	eventually(t, "b to fetch the root", func() bool {
-		b.origin.mu.Lock()
-		defer b.origin.mu.Unlock()
-		return b.origin.lent[v.Root.Digest]
-	})
+	eventually(t, "b to fetch the root", func() bool { return len(b.swarm.Seeding()) > 0 })
 	b.version(t, 1, 3<<20)
 	b.wrote(v.Blobs()...)
 	eventually(t, "the root on offer", func() bool { return b.origin.seeding().Torrents == 1 && b.is(4, 0, 0)() })

@@ -157,20 +157,20 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
-	swarm, err := seeder.Open(seeder.Config{Listen: netip.AddrPortFrom(me.Address, me.Ports.Swarm), MaxPeers: maxOriginPeers, Logger: log})
-	if err != nil {
-		return nil, err
-	}
 	journal := observe.New(func(m fleet.MAC) (string, bool) {
 		n, ok := state().NodeByMAC(m)
 		return n.Name, ok
 	}, time.Now)
 	spent := new(identity.SpentTokens)
 	addresses := &roster{state: state, now: time.Now}
+	server, swarm, err := k.openSwarm(addresses)
+	if err != nil {
+		return nil, err
+	}
 	peers := newPeerTable(peerSources{
 		gossip: func() []holder { return holders(gossip.Members()) }, rackOf: addresses.rackOfNode,
 		isNode: func(a netip.Addr) bool { return addresses.nodeOf(a) != "" },
-		faults: func() []seeder.Fault { return nil },
+		faults: server.Faults,
 	})
 	others := newNeighbours(k.self, state, func(c fleet.Controller) *api.PeerClient {
 		client := api.NewPeerClient(controlAddress(c.Address, c.Ports), k.pin, k.certificate, c.ID)
@@ -178,7 +178,7 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 		return client
 	}, (&learner{state: state, journal: journal, spent: spent, peers: peers, now: time.Now}).learn, log)
 	depot := newDepot(depotConfig{
-		Self: me, Blobs: k.blobs, Swarm: swarm, Log: store{k.store}, CollectAfter: k.CollectAfter, Agent: k.Agent, Others: others.forDepot, Logger: log,
+		Self: me, Blobs: k.blobs, Server: server, Swarm: swarm, Log: store{k.store}, CollectAfter: k.CollectAfter, Agent: k.Agent, Others: others.forDepot, Logger: log,
 		Running: func(root fleet.Digest) bool {
 			return slices.ContainsFunc(peers.members(root, time.Now()), func(m handout.Member) bool { return m.Alive })
 		},
@@ -186,10 +186,10 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 	})
 	keys := &keyring{dir: k.dir}
 	agents := &agents{state: state, blobs: k.blobs, journal: journal, peers: peers, roster: addresses,
-		origins: func(fleet.Digest) []fleet.Controller { return others.live() }, authority: keys.authority, spent: spent, now: time.Now}
+		origins: depot.origin.offering, authority: keys.authority, spent: spent, now: time.Now}
 	claims := newClaimant(k.store.Propose, state, me.ID, log)
 	machines, err := netboot.Open(netboot.Config{
-		State: state, Self: me, Pin: k.pin, Token: agents.token, Observer: journal, Tracker: k.tracker(depot.origin, peers, others, addresses),
+		State: state, Self: me, Pin: k.pin, Token: agents.token, Observer: journal, Tracker: k.tracker(depot.origin, peers, addresses),
 		Live: others.live, Claim: claims.claim,
 		Blob:      func(d fleet.Digest) (netboot.Blob, error) { return k.blobs.Open(d) },
 		LoaderDir: k.LoaderDir, Interfaces: k.Interfaces, Logger: log,
@@ -204,6 +204,7 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 	h.controllers = members.List
 	people := api.New(api.Config{Store: store{k.store}, Images: depot.images, Observer: observer{journal}, Agents: agents, Health: h,
 		Roots: roots{k.blobs}, Controllers: members, Logger: log,
+		Swarms:  &swarms{state: state, blobs: k.blobs, peers: peers, nodeOf: addresses.nodeOf, origins: depot.origin.origins, now: time.Now},
 		Peers:   &peering{blobSource: depot.puller, store: k.store, journal: journal, spent: spent, epoch: identity.NewBootID(), hello: h.hello},
 		Backups: &backups{dir: k.dir, state: state, blobs: k.blobs, version: k.Version, now: time.Now}})
 	socket, err := api.ListenSocket(k.Socket)
@@ -218,6 +219,7 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 	return append(append(depot.parts(), metrics...), []part{
 		{"gossip", gossip.Run},
 		{"gossip among controllers", func(ctx context.Context) error { return k.joinGossip(ctx, gossip) }},
+		{"origin", server.Run},
 		{"swarm", swarm.Run},
 		{"other controllers", func(ctx context.Context) error { return others.run(ctx, k.store.Wait) }},
 		{"membership", k.untilRemoved},
@@ -231,15 +233,30 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 	}...), nil
 }
 
+// openSwarm opens the port at which this controller offers images, and fetches those that it lacks.
+func (k *core) openSwarm(addresses *roster) (*seeder.Server, *seeder.Client, error) {
+	at := netip.AddrPortFrom(k.self.Address, k.self.Ports.Swarm)
+	server, err := seeder.OpenServer(seeder.ServerConfig{Listen: at, Allow: addresses.holds, Rack: addresses.rackOf, MaxPeers: maxOriginPeers, Logger: k.Logger})
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := seeder.Open(seeder.Config{Listen: at, DialOnly: true, Allow: addresses.holds, MaxPeers: maxCopyPeers, Logger: k.Logger})
+	if err != nil {
+		return nil, nil, err
+	}
+	server.PassOn(client)
+	return server, client, nil
+}
+
 // tracker answers standard clients of a swarm.
-func (k *core) tracker(source *origin, peers *peerTable, others *neighbours, addresses *roster) http.Handler {
+func (k *core) tracker(source *origin, peers *peerTable, addresses *roster) http.Handler {
 	return seeder.NewTracker(seeder.TrackerConfig{Allow: addresses.holds, Members: func(h seeder.Hash) []handout.Member {
 		d, ok := source.digestOf(h)
 		if !ok {
 			return nil
 		}
 		var origins []handout.Member
-		for _, c := range others.live() {
+		for _, c := range source.offering(d) {
 			origins = append(origins, handout.Member{Name: c.ID, Addr: swarmAddress(c), Holding: handout.HoldsAll, Alive: true, Origin: true})
 		}
 		return append(origins, peers.members(d, time.Now())...)
@@ -277,5 +294,9 @@ func (k *core) joinGossip(ctx context.Context, gossip *mesh.Mesh) error {
 	})
 }
 
-// maxOriginPeers bounds the origin's connections for each image: every node of a cold cluster may call at once.
-const maxOriginPeers = 512
+// Bounds of the connections for each image. Every node that may be told of the origin, of a cold cluster, may call it at
+// once; a controller that copies an image has the other controllers, and nodes beside them.
+const (
+	maxOriginPeers = 512
+	maxCopyPeers   = 64
+)
