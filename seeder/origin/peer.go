@@ -45,6 +45,7 @@ type reveal struct {
 	sent  int64         // bytes
 	since int64         // Origin.sent when it was shown
 	quota int64         // Origin.sent when what is asked for ought to have been sent, first come, first served
+	among int           // the most peers that waited for blocks at once since it was shown
 	late  bool          // it no longer keeps others from being shown the piece
 }
 

@@ -60,10 +60,11 @@ func (o *Origin) review(p *peer, patience time.Duration, waiting int) {
 	}
 	for k := len(p.pending) - 1; k >= 0; k-- {
 		r := &p.pending[k]
+		r.among = max(r.among, waiting, 1)
 		switch {
 		case o.now-r.last >= patience && !p.waits(r.piece):
 			o.letGoOf(p, r)
-		case !r.late && o.drags(r, patience, waiting):
+		case !r.late && o.drags(r, patience):
 			o.postpone(r)
 			o.strike(p)
 		}
@@ -73,11 +74,11 @@ func (o *Origin) review(p *peer, patience time.Duration, waiting int) {
 // drags says whether a peer takes far longer than others with a piece, and the origin is not to blame: it has sent everything that
 // was asked for earlier, and to this peer less than a quarter of what was its turn. When somebody starves, four times as long is
 // too long in any case.
-func (o *Origin) drags(r *reveal, patience time.Duration, waiting int) bool {
+func (o *Origin) drags(r *reveal, patience time.Duration) bool {
 	m, _ := o.finishes.median()
 	slow := max(patience, patienceFactor*m)
 	took := o.now - r.shown
-	behind := o.sent >= r.quota && r.sent*patienceFactor*int64(max(1, waiting)) < o.sent-r.since
+	behind := o.sent >= r.quota && r.sent*patienceFactor*int64(r.among) < o.sent-r.since
 	return took >= slow && behind || took >= patienceFactor*slow && o.hungry > 0
 }
 
