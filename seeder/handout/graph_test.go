@@ -11,8 +11,8 @@ import (
 // and nobody has more peers, or is named to more, than the bounds say.
 func TestTheGraphHoldsTogether(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for _, n := range []int{1, 2, 3, 4, 5, 7, 10, 16, 33, 64, 128, 257, 600, 1500, 3000} {
-		for _, racks := range []int{1, 2, 3, 7, 20, 80} {
+	for _, n := range []int{1, 2, 3, 4, 5, 7, 10, 16, 33, 64, 128, 257, 600, 3000} {
+		for _, racks := range []int{1, 2, 7, 80} {
 			for what, ms := range map[string][]Member{"even": even(n, racks), "uneven": uneven(n, racks, rng)} {
 				g := graphOf(t, ms, New(ms, rng.Uint64()), false)
 				if reached, left, _ := g.reached(nobody); reached != left {
@@ -66,10 +66,10 @@ func TestTheGraphIsNearlyRegularAndMostlyLocal(t *testing.T) {
 // TestTheGraphOutlivesALostRack takes a tenth of the members and one more rack away, before anybody asks again.
 func TestTheGraphOutlivesALostRack(t *testing.T) {
 	for what, c := range map[string]struct{ n, racks, trials int }{
-		"120 members in 3 racks":   {120, 3, 400},
-		"400 members in 10 racks":  {400, 10, 300},
-		"1000 members in 25 racks": {1000, 25, 100},
-		"300 without racks":        {300, 300, 300},
+		"120 members in 3 racks":   {120, 3, 300},
+		"400 members in 10 racks":  {400, 10, 110},
+		"1000 members in 25 racks": {1000, 25, 20},
+		"300 without racks":        {300, 300, 110},
 	} {
 		broken := 0
 		for seed := range c.trials {
