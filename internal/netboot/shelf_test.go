@@ -62,7 +62,7 @@ func TestAFileIsReadOnceHoweverManyAsk(t *testing.T) {
 
 func TestWhatFindsNoRoomIsLeftToTheStore(t *testing.T) {
 	small, large := blobOf(4, initramfs), fleet.Blob{Digest: fleet.Digest{5}, Size: shelfBytes - int64(len(initramfs)) + 1}
-	s, opened := shelfOf(t)
+	s, _ := shelfOf(t)
 	now := time.Unix(1e9, 0)
 	s.now = func() time.Time { return now }
 	if s.read(t.Context(), small) == nil {
@@ -85,7 +85,7 @@ func TestWhatFindsNoRoomIsLeftToTheStore(t *testing.T) {
 		t.Error("a closed shelf takes a file")
 	}
 
-	s, opened = shelfOf(t)
+	s, opened := shelfOf(t)
 	s.available = func() int64 { return shelfReserve*small.Size - 1 }
 	if s.read(t.Context(), small) != nil || opened.Load() != 0 {
 		t.Error("there is room, though memory is low")
