@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/samara-hpc/samara/internal/api"
 	"github.com/samara-hpc/samara/test/lab"
 )
 
@@ -106,32 +105,6 @@ func (h *hall) begin(peers ...*Peer) {
 func (h *hall) proved(peers ...*Peer) {
 	h.t.Helper()
 	h.must(h.crowd.WaitProved(h.ctx, peers))
-}
-
-// swarm returns how the image spreads, as a controller sees it.
-func (h *hall) swarm(c *lab.Controller) api.SwarmView {
-	h.t.Helper()
-	var v api.SwarmView
-	h.must(c.Ask(h.ctx, &v, "image", "swarm", imageName))
-	return v
-}
-
-// eventually asks until ok, which says what it saw.
-func (h *hall) eventually(what string, ok func() (bool, string)) {
-	h.t.Helper()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		good, seen := ok()
-		if good {
-			return
-		}
-		select {
-		case <-h.ctx.Done():
-			h.t.Fatalf("%s: %v; last seen: %s; the peers:\n%s", what, h.ctx.Err(), seen, h.crowd)
-		case <-tick.C:
-		}
-	}
 }
 
 func (h *hall) must(err error) {

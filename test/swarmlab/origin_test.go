@@ -1,7 +1,6 @@
 package swarmlab
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -61,10 +60,10 @@ func TestWarmImageNeedsNoOrigin(t *testing.T) {
 	h.begin(first...)
 	h.proved(first...)
 	at := m.Controllers[0]
-	h.eventually("the controller to know who has the image", func() (bool, string) {
-		n := h.swarm(at).Nodes
-		return n.Complete == 8, fmt.Sprintf("%+v", n)
-	})
+	for _, p := range first { // the controller knows who has the image
+		_, err := at.WaitBoot(h.ctx, p.Host.ID, func(b fleet.Boot) bool { return b.Swarm.Complete })
+		h.must(err)
+	}
 	before := m.SentBy(h.ctx, at)
 	h.must(first[2].Hurt(Kill))
 	later := h.start(m, 2, 8)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/samara-hpc/samara/test/lab"
 )
@@ -35,21 +37,40 @@ type Site struct {
 // OpenSite makes a site whose network's name begins with prefix, after what earlier processes left under it is gone. The
 // links are not limited yet.
 func OpenSite(prefix string, l Layout) (*Site, error) {
-	if err := lab.Sweep(prefix); err != nil {
+	if err := errors.Join(lab.Sweep(prefix), sweepShelf(prefix)); err != nil {
 		return nil, err
 	}
 	network, err := lab.NewNetwork(lab.TestNetworkName(prefix), false)
 	if err != nil {
 		return nil, err
 	}
-	s := &Site{Layout: l, Network: network}
-	if s.Dir, err = os.MkdirTemp(shelf, prefix+"-"); err == nil { // short, for it holds Unix sockets
+	s := &Site{Layout: l, Network: network, Dir: filepath.Join(shelf, network.Name)} // short, for it holds Unix sockets
+	if err = os.Mkdir(s.Dir, 0o755); err == nil {
 		err = s.furnish()
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// sweepShelf removes the files of sites whose process is no more.
+func sweepShelf(prefix string) error {
+	dirs, err := filepath.Glob(filepath.Join(shelf, prefix+"-*"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, dir := range dirs {
+		owner, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), prefix+"-"))
+		if err != nil {
+			continue
+		}
+		if _, err := lab.FindPID(owner); errors.Is(err, os.ErrProcessDone) {
+			errs = append(errs, os.RemoveAll(dir))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (s *Site) furnish() error {
@@ -112,9 +133,5 @@ func (s *Site) subdir(name string) (string, error) {
 
 // Close ends whatever still runs on the site, and removes it with all its files.
 func (s *Site) Close() error {
-	err := s.Network.Close()
-	if s.Dir != "" {
-		err = errors.Join(err, os.RemoveAll(s.Dir))
-	}
-	return err
+	return errors.Join(s.Network.Close(), os.RemoveAll(s.Dir))
 }

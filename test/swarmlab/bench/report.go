@@ -46,7 +46,7 @@ func draw(results []swarmlab.Result) chart.Chart {
 		c.Note = fmt.Sprintf("%d MiB, every node and the one origin behind a link of the same rate in both directions; measured on one machine", results[0].Image>>20)
 	}
 	c.Panels = append(c.Panels,
-		against(results, "Time until the last node has the image", "times F/u, log scale", func(r swarmlab.Result) float64 {
+		against(results, "Time until the last node has the image", "times F ÷ link, log scale", func(r swarmlab.Result) float64 {
 			return r.Makespan / (float64(r.Image) / float64(r.Link))
 		}),
 		against(results, "Sent by the origin", "images, log scale", func(r swarmlab.Result) float64 { return r.OriginRatio }))
@@ -107,10 +107,10 @@ func progress(results []swarmlab.Result, nodes int) chart.Panel {
 
 // traffic plots what origins and uplinks passed in the largest runs.
 func traffic(results []swarmlab.Result, nodes int) chart.Panel {
-	p := chart.Panel{Title: fmt.Sprintf("Sent to %d nodes so far", nodes), X: chart.Axis{Name: "seconds"}, Y: chart.Axis{Name: "images"}}
+	p := chart.Panel{Title: fmt.Sprintf("Sent by the origin to %d nodes so far, and (dashed) into each rack", nodes), X: chart.Axis{Name: "seconds"}, Y: chart.Axis{Name: "images"}}
 	for _, r := range largest(results, nodes) {
-		origin := chart.Line{Name: names[r.System] + ": origin", Color: colors[r.System]}
-		uplink := chart.Line{Name: "into a rack", Color: colors[r.System], Dashed: true}
+		origin := chart.Line{Name: names[r.System], Color: colors[r.System]}
+		uplink := chart.Line{Color: colors[r.System], Dashed: true}
 		for _, t := range r.Course.Traffic {
 			origin.Points = append(origin.Points, chart.Point{X: t.At.Seconds(), Y: t.Origin})
 			uplink.Points = append(uplink.Points, chart.Point{X: t.At.Seconds(), Y: t.Uplink})

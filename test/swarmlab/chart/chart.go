@@ -130,8 +130,8 @@ func (p Panel) draw(d *drawing) {
 	d.printf(`<text transform="translate(16 %d) rotate(-90)" font-size="%d" text-anchor="middle">%s</text>`+"\n",
 		above+plotHeight/2, textSize, escape(p.Y.Name))
 	for _, m := range p.Marks {
-		d.line(x.at(m.X), above, x.at(m.X), above+plotHeight, `stroke-dasharray="2 4" stroke-width="1.5"`)
-		d.text(x.at(m.X)+4, above+10, smallestSize, "start", "normal", m.Name)
+		d.line(x.at(m.X), above-14, x.at(m.X), above+plotHeight, `stroke-dasharray="2 4" stroke-width="1.5"`)
+		d.text(x.at(m.X)+4, above-4, smallestSize, "start", "normal", m.Name)
 	}
 	for _, l := range p.Lines {
 		l.draw(d, x, y)
