@@ -176,13 +176,16 @@ func TestReliefFetchesWhileItIsNeeded(t *testing.T) {
 		g.have[2] = true
 		r, stop := relieve(t, s, g)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if len(s.asked) != 0 {
 			t.Errorf("asked %v before it was needed", s.asked)
 		}
 		r.need(true)
 		time.Sleep(2500 * time.Millisecond)
+		synctest.Wait()
 		r.need(false)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if want := []string{"1 0+2097152", "1 3145728+4194304", "1 7340032+4194304"}; !slices.Equal(s.asked, want) {
 			t.Errorf("asked %v, want %v", s.asked, want)
 		}
@@ -213,17 +216,21 @@ func TestReliefHonoursRetryAfter(t *testing.T) {
 		r, stop := relieve(t, s, g)
 		r.need(true)
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		s.mu.Lock()
 		if calls[1] != 1 || calls[2] != 1 {
 			t.Errorf("controllers were asked %v times within 5 s, want each once", calls)
 		}
+		s.mu.Unlock()
 		if r.failure() == "" {
 			t.Error("nothing is said of busy controllers")
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
+		stop()
 		if firstAgain < 30*time.Second || firstAgain > 51*time.Second || g.lacks() != 0 {
 			t.Errorf("asked again after %s, %d pieces lacking", firstAgain, g.lacks())
 		}
-		stop()
 	})
 }
 
@@ -257,10 +264,11 @@ func TestReliefTurnsFromControllersThatFail(t *testing.T) {
 				r, stop := relieve(t, s, g)
 				r.need(true)
 				time.Sleep(time.Minute)
+				synctest.Wait()
+				stop()
 				if g.lacks() != 0 || bad > 6 {
 					t.Errorf("%d pieces are lacking, the controller that fails was asked %d times", g.lacks(), bad)
 				}
-				stop()
 			})
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,8 +71,8 @@ func TestUploadLimitFollowsThePolicy(t *testing.T) {
 
 func TestNodePausesWhileAJobRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		job, busy := false, false
-		h := &hand{file: func() (bool, error) { return job, nil }, run: func() (bool, error) { return busy, nil }}
+		var job, busy atomic.Bool
+		h := &hand{file: func() (bool, error) { return job.Load(), nil }, run: func() (bool, error) { return busy.Load(), nil }}
 		p, _, stop := keepPolicy(h)
 		defer stop()
 		p.learn(fleet.Seeding{PauseFile: "/run/job", PauseCommand: "pgrep solver"})
@@ -83,20 +84,24 @@ func TestNodePausesWhileAJobRuns(t *testing.T) {
 			}
 		}
 		want("at first", "")
-		job = true
+		job.Store(true)
 		time.Sleep(pauseFileEvery + time.Second)
+		synctest.Wait()
 		want("when the file is there", "file /run/job exists", true)
-		busy = true
+		busy.Store(true)
 		time.Sleep(pauseCommandEvery)
+		synctest.Wait()
 		want("when the command agrees", "file /run/job exists", true)
-		job = false
+		job.Store(false)
 		time.Sleep(pauseFileEvery)
+		synctest.Wait()
 		want("when the file is gone", `command "pgrep solver" says so`, true, true)
 		p.learn(fleet.Seeding{})
 		synctest.Wait()
 		want("when nobody wants it any more", "", true, true, false)
 		looks := h.looks
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if h.looks != looks {
 			t.Errorf("the file was looked at %d times after that", h.looks-looks)
 		}
@@ -105,8 +110,13 @@ func TestNodePausesWhileAJobRuns(t *testing.T) {
 
 func TestPauseThatCannotBeToldIsReportedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		broken := errors.New("exit status 127")
-		h := &hand{run: func() (bool, error) { return false, broken }}
+		var right atomic.Bool
+		h := &hand{run: func() (bool, error) {
+			if right.Load() {
+				return false, nil
+			}
+			return false, errors.New("exit status 127")
+		}}
 		p, line, stop := keepPolicy(h)
 		defer stop()
 		p.learn(fleet.Seeding{PauseCommand: "pgerp solver"})
@@ -117,13 +127,15 @@ func TestPauseThatCannotBeToldIsReportedOnce(t *testing.T) {
 		}
 		<-line.changed
 		time.Sleep(10 * pauseCommandEvery)
+		synctest.Wait()
 		select {
 		case <-line.changed:
 			t.Error("reported again and again")
 		default:
 		}
-		broken = nil
+		right.Store(true)
 		time.Sleep(pauseCommandEvery)
+		synctest.Wait()
 		if failure := line.report("b", fleet.SwarmReport{}).Failure; failure != "" {
 			t.Errorf("after it was put right: %q", failure)
 		}
