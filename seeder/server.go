@@ -141,11 +141,14 @@ func (s *Server) Addr() netip.AddrPort {
 // blobs take turns, and so do the peers of each.
 func (s *Server) SetUploadLimit(bytesPerSecond int64) { s.turns.setLimit(bytesPerSecond) }
 
+// UploadLimit returns the upload limit, in bytes per second; 0 means none.
+func (s *Server) UploadLimit() int64 { return s.turns.limit() }
+
 // Offer gives the blob that info describes away, reading it from blob until Withdraw or Close have returned. Nothing is
-// read before a peer asks. A piece is read from blob and compared with its sum before its first byte leaves; one that
-// does not pass, or that blob fails to read, is not given away, which the Logger is told of once. If blob has a method
-// File that returns an *os.File with the same bytes, pieces that have passed are sent from that without a copy.
-// The error is ErrInfo, ErrKnown or ErrClosed.
+// read before a peer asks. A piece is compared with its sum before its first byte leaves; one that does not pass, or that
+// cannot be read, is not given away, which the Logger is told of once. If blob has a method File that returns an *os.File
+// with the same bytes, pieces are read from that, and sent from it without a copy; if it has a method Misfit, that is
+// told where the file is damaged. The error is ErrInfo, ErrKnown or ErrClosed.
 func (s *Server) Offer(info []byte, blob io.ReaderAt) error {
 	i, err := ParseInfo(info)
 	if err != nil {

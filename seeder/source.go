@@ -12,9 +12,10 @@ import (
 type source struct {
 	info    Info
 	blob    io.ReaderAt
-	file    *os.File      // under blob, or nil
-	checks  chan *[]byte  // buffers for hashing, one for each check that may run at once
-	checked []atomic.Bool // pieces that have proved good
+	file    *os.File              // under blob, or nil; then pieces are checked as it has them, which blob may remember otherwise
+	misfit  func(off int64) error // tells the keeper of blob that it is damaged, or nil
+	checks  chan *[]byte          // buffers for hashing, one for each check that may run at once
+	checked []atomic.Bool         // pieces that have proved good
 	turn    []chan struct{}
 	doubts  atomic.Uint32
 }
@@ -24,6 +25,9 @@ func newSource(i Info, blob io.ReaderAt, checks chan *[]byte) *source {
 	s := &source{info: i, blob: blob, checks: checks, checked: make([]atomic.Bool, i.Pieces()), turn: make([]chan struct{}, 16)}
 	if f, ok := blob.(interface{ File() *os.File }); ok {
 		s.file = f.File()
+	}
+	if m, ok := blob.(interface{ Misfit(off int64) error }); ok {
+		s.misfit = m.Misfit
 	}
 	for n := range s.turn {
 		s.turn[n] = make(chan struct{}, 1)
@@ -61,12 +65,19 @@ func (s *source) check(piece int, gone <-chan struct{}) (bool, error) {
 
 func (s *source) compare(piece int, buf []byte) error {
 	doubts := s.doubts.Load()
-	sum, err := sumPiece(s.blob, s.info, piece, buf)
-	if err != nil {
-		return err
+	from := s.blob
+	if s.file != nil {
+		from = s.file
 	}
-	if sum != s.info.Sum(piece) {
-		return fmt.Errorf("piece %d is damaged: its SHA-1 is %x and should be %x", piece, sum, s.info.Sum(piece))
+	sum, err := sumPiece(from, s.info, piece, buf)
+	if err == nil && sum != s.info.Sum(piece) {
+		err = fmt.Errorf("piece %d is damaged: its SHA-1 is %x and should be %x", piece, sum, s.info.Sum(piece))
+	}
+	if err != nil {
+		if start, _ := s.info.Bounds(piece); s.misfit != nil {
+			err = fmt.Errorf("%w: %w", err, s.misfit(start))
+		}
+		return err
 	}
 	s.checked[piece].Store(true)
 	if s.doubts.Load() != doubts {

@@ -54,6 +54,14 @@ func (t *turns) setLimit(bytesPerSecond int64) {
 	signal(t.limited)
 }
 
+// limit returns the limit, in bytes per second; 0 means none.
+func (t *turns) limit() int64 {
+	if l := t.limiter.Limit(); l != rate.Inf {
+		return int64(l)
+	}
+	return 0
+}
+
 // queue asks for a turn in which a peer is sent length bytes, at most turnLength. The channel that it returns is closed once
 // the turn has come, which it does not if gone is closed first.
 func (t *turns) queue(l *lane, length int, gone <-chan struct{}) <-chan struct{} {

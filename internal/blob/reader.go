@@ -39,10 +39,16 @@ func (r *Reader) Blob() fleet.Blob { return r.sums.blob }
 // Size returns the blob's length in bytes.
 func (r *Reader) Size() int64 { return r.sums.blob.Size }
 
-// File returns the blob's file, for a sendfile of bytes that ReadAt has returned before: those were compared with their
-// SHA-256, what the file holds elsewhere was not. It is closed by Close, and its offset and content are not the caller's
-// to change.
+// File returns the blob's file, for a sendfile of bytes that the caller has read from it and compared with sums of its
+// own: nothing else checks them. It is closed by Close, and its offset and content are not the caller's to change.
 func (r *Reader) File() *os.File { return r.file }
+
+// Misfit tells whom OnCorrupt has named that the file differs from the blob at an offset, as somebody found who read it
+// by File. It returns the *CorruptError.
+func (r *Reader) Misfit(off int64) error {
+	d := r.sums.blob.Digest
+	return r.store.tell(&CorruptError{Path: r.store.path(d), Digest: d, Offset: off - off%chunkSize})
+}
 
 // Close closes the blob's file.
 func (r *Reader) Close() error { return r.file.Close() }
