@@ -25,7 +25,9 @@ func (a *agent) reside(ctx context.Context, aside bool) error {
 	s := &steward{log: a.log, policy: &a.policy, timeline: a.timeline, giver: client, checks: &pauseChecks{}}
 	a.parts.Go(func() { a.keep(ctx, "seeding", s.run) })
 	a.parts.Go(func() { a.keep(ctx, "certificate", a.renew) })
-	a.parts.Go(func() { a.keep(ctx, "gossip", a.gossip) })
+	if len(a.manifest.MeshKey) > 0 {
+		a.parts.Go(func() { a.keep(ctx, "gossip", a.gossip) })
+	}
 	<-ctx.Done()
 	return nil
 }

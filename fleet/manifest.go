@@ -72,8 +72,8 @@ type Manifest struct {
 	Ports          Ports        `json:"ports"` // the node's own: Swarm and Gossip
 	Roster         Roster       `json:"roster,omitzero"`
 	Seeding        Seeding      `json:"seeding,omitzero"`
-	MeshKey        Secret       `json:"mesh_key"`
-	Time           time.Time    `json:"time"` // the controller's clock when it answered
+	MeshKey        Secret       `json:"mesh_key,omitempty"` // nil: this node takes no part in gossip
+	Time           time.Time    `json:"time"`               // the controller's clock when it answered
 }
 
 // A Phase is a step of a boot. Phases are observations: they travel in reports, never through Raft.

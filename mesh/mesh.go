@@ -22,15 +22,18 @@ import (
 // KeyLength is the length of a gossip key in bytes: AES-256.
 const KeyLength = 32
 
-// Times of the protocol. A member that is starved of CPU must not be given up at once, and compute nodes want silence.
+// Times of the protocol. A member that is starved of CPU must not be given up at once. Nodes want silence: a wake-up takes
+// time from the job that runs there, and that a node is gone their controllers hear sooner from its reports.
 const (
-	probeInterval = 2 * time.Second
-	probeTimeout  = time.Second
-	suspicionMult = 5
-	streamTimeout = 5 * time.Second
-	reclaimAfter  = 30 * time.Second // a dead member's name may then be used at another address
-	updateTimeout = 5 * time.Second
-	leaveTimeout  = 2 * time.Second
+	probeInterval      = 2 * time.Second // of controllers
+	nodeProbeInterval  = 10 * time.Second
+	nodeGossipInterval = 4 * time.Second // memberlist's own, 200 ms, suits controllers
+	probeTimeout       = time.Second
+	suspicionMult      = 5
+	streamTimeout      = 5 * time.Second
+	reclaimAfter       = 30 * time.Second // a dead member's name may then be used at another address
+	updateTimeout      = 5 * time.Second
+	leaveTimeout       = 2 * time.Second
 )
 
 // ErrClosed is returned once a mesh is closed.
@@ -143,6 +146,9 @@ func (c Config) settings(m *Mesh) *memberlist.Config {
 	s.RequireNodeNames = false // refers to calls by address alone, which Join makes
 	s.DeadNodeReclaimTime = reclaimAfter
 	s.ProbeInterval, s.ProbeTimeout = probeInterval, probeTimeout
+	if c.Meta.Role == RoleNode {
+		s.ProbeInterval, s.GossipInterval = nodeProbeInterval, nodeGossipInterval
+	}
 	s.SuspicionMult = suspicionMult
 	s.TCPTimeout = streamTimeout
 	for _, p := range c.Allowed {

@@ -136,3 +136,19 @@ func TestAnotherControllersClockDoesNotMakeItsNodesLookDead(t *testing.T) {
 		t.Errorf("got %+v, heard of at %s, want it alive a second ago", members, a.peers.nodes["n2"].seen)
 	}
 }
+
+func TestSomeNodesOfALargeClusterGossip(t *testing.T) {
+	for nodes, want := range map[int][2]int{1: {1, 1}, meshSize: {meshSize, meshSize}, 5000: {meshSize * 3 / 4, meshSize * 5 / 4}} {
+		state := siteOf(t, nodes)
+		cluster, _ := state.Cluster()
+		told := 0
+		for n := range state.Nodes() {
+			if len(meshKeyFor(state, cluster, n.Name)) > 0 {
+				told++
+			}
+		}
+		if told < want[0] || told > want[1] {
+			t.Errorf("%d of %d nodes gossip, want %d to %d", told, nodes, want[0], want[1])
+		}
+	}
+}
