@@ -182,3 +182,24 @@ func FuzzDecodeSums(f *testing.F) {
 		}
 	})
 }
+
+func TestWhoReadsTheFileItselfCanTellOfDamage(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	content := noise(9, 2<<20+5)
+	b := put(t, s, content)
+	r, err := s.Open(b.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	got := make([]byte, len(content))
+	if _, err := r.File().ReadAt(got, 0); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("the file differs from the blob (%v)", err)
+	}
+	var told *CorruptError
+	s.OnCorrupt(func(e *CorruptError) { told = e })
+	err = r.Misfit(1<<20 + 7)
+	if !errors.Is(err, ErrCorrupt) || told == nil || told.Digest != b.Digest || told.Offset != 1<<20 || told.Path != s.path(b.Digest) {
+		t.Errorf("got %v, told %+v", err, told)
+	}
+}

@@ -45,9 +45,6 @@ func (o *origin) failures() map[fleet.Digest]error {
 	return maps.Clone(o.failed)
 }
 
-// faults returns what peers did wrong, the latest first.
-func (o *origin) faults() []seeder.Fault { return o.server.Faults() }
-
 // offers returns what is on offer, by root, and no more than other controllers may be told.
 func (o *origin) offers() []api.Offer {
 	o.mu.Lock()
