@@ -60,6 +60,7 @@ func (r *run) times(s *Result) error {
 		}
 		s.RSS = max(s.RSS, float64(peak)/(1<<20))
 	}
+	s.Seconds = took
 	s.P50, s.P99 = quantile(took, 0.5), quantile(took, 0.99)
 	s.Limit = r.Plan.Limit(s.Image, last.Sub(first)).Seconds()
 	r.base.at = first

@@ -34,6 +34,8 @@ type Result struct {
 	Survivors    int     `json:"survivors"`            // nodes that were neither killed nor frozen
 	Origin       []int64 `json:"origin_bytes_by_head"` // payload
 
+	Seconds []float64 `json:"node_s,omitempty"` // that each survivor took, in ascending order
+
 	Course Course `json:"-"`
 }
 

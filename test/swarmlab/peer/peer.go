@@ -33,15 +33,17 @@ const (
 	StockOrigin Role = "stock-origin" // the same with the image
 	HTTP        Role = "http"         // one GET
 	HTTPOrigin  Role = "http-origin"
+	Rogue       Role = "rogue" // a node of Samara that does harm
 )
 
-// roles are the programs. One that is meant to do harm is one more row.
+// roles are the programs.
 var roles = map[Role]func(context.Context, Config, *teller) error{
 	Samara:      runSamara,
 	Stock:       runStock,
 	StockOrigin: runStockOrigin,
 	HTTP:        runHTTP,
 	HTTPOrigin:  runHTTPOrigin,
+	Rogue:       runRogue,
 }
 
 // A Config says what a peer does.
@@ -55,6 +57,8 @@ type Config struct {
 	Token   string           `json:"token,omitempty"`   // of Samara: from the boot script
 	Others  []netip.AddrPort `json:"others,omitempty"`  // of Stock: the other nodes
 	Torrent string           `json:"torrent,omitempty"` // of Stock and StockOrigin: the file with the info dictionary
+	Play    Play             `json:"play,omitempty"`    // of Rogue
+	Blob    string           `json:"blob,omitempty"`    // of Rogue: a file with the image
 }
 
 // A Kind is what an Event tells.
