@@ -16,8 +16,8 @@ func large(b *testing.B) State {
 	n.Subnet, n.Gateway, n.Discovery = subnet("10.1.0.0/16"), netip.Addr{}, Range{}
 	nodes := make([]Node, 10_000)
 	for i := range nodes {
-		nodes[i] = Node{Name: fmt.Sprintf("n%05d", i), Image: ImageRef{Name: "debian"}, Interfaces: []Interface{{
-			Name: "default", MAC: MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, IP: netip.AddrFrom4([4]byte{10, 1, byte(1 + i>>8), byte(i)})}}}
+		nodes[i] = Node{Name: fmt.Sprintf("n%05d", i), Settings: Settings{Image: ImageRef{Name: "debian"}, Interfaces: []Interface{{
+			Name: "default", MAC: MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, IP: netip.AddrFrom4([4]byte{10, 1, byte(1 + i>>8), byte(i)})}}}}
 		if nodes[i].Interfaces[0].IP == n.Broadcast() {
 			b.Fatal("the network is too small")
 		}

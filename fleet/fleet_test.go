@@ -44,7 +44,7 @@ func start(t interface {
 	for _, c := range []Command{
 		InitCluster{Cluster: testCluster(), Networks: []Network{testNetwork()}},
 		AddImageVersion{Image: "debian", Version: testVersion()},
-		AddNodes{Nodes: []Node{{Name: "n1", Image: ImageRef{Name: "debian"}, Interfaces: []Interface{{Name: "default", MAC: mac(1), IP: ip("10.1.0.11")}}}}},
+		AddNodes{Nodes: []Node{{Name: "n1", Settings: Settings{Image: ImageRef{Name: "debian"}, Interfaces: []Interface{{Name: "default", MAC: mac(1), IP: ip("10.1.0.11")}}}}}},
 	} {
 		var err error
 		if s, err = s.Apply(Entry{Command: c}, s.Revision()+1); err != nil {
@@ -54,7 +54,9 @@ func start(t interface {
 	return s
 }
 
-func node(name string, i ...Interface) Node { return Node{Name: name, Interfaces: i} }
+func node(name string, i ...Interface) Node {
+	return Node{Name: name, Settings: Settings{Interfaces: i}}
+}
 
 func TestRefusals(t *testing.T) {
 	args := func(a ...string) *[]string { return &a }

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -10,20 +9,13 @@ import (
 
 // A Node is a machine that boots from Samara.
 type Node struct {
-	Name       string      `json:"name"`
-	Interfaces []Interface `json:"interfaces,omitempty"`
-	Image      ImageRef    `json:"image,omitzero"`
-	KernelArgs []string    `json:"kernel_args,omitempty"` // appended to the kernel's command line, one word each
-	Rack       string      `json:"rack,omitempty"`        // where it stands; peers of one rack feed each other first
-	Discover   time.Time   `json:"discover,omitzero"`     // until when an unknown machine may claim it; ArmDiscovery sets it; not in format 1
-	Revision   Revision    `json:"revision,omitempty"`    // of the last change to this node
-}
-
-// An Interface is one network port of a node. Any of them may be the one it boots from.
-type Interface struct {
-	Name string     `json:"name"` // "default" for a node with one interface
-	MAC  MAC        `json:"mac,omitzero"`
-	IP   netip.Addr `json:"ip,omitzero"` // IPv4, within one of the cluster's networks
+	Name     string   `json:"name"`
+	Comment  string   `json:"comment,omitempty"`
+	Profiles []string `json:"profiles,omitempty"` // what its own settings are laid upon; "~" before a name drops that one: see State.Resolve
+	Settings
+	AssetKey string    `json:"asset_key,omitempty"` // the tag of its chassis, which the machine must show to boot as this node
+	Discover time.Time `json:"discover,omitzero"`   // until when an unknown machine may claim it; ArmDiscovery sets it; not in format 1
+	Revision Revision  `json:"revision,omitempty"`  // of the last change to this node
 }
 
 // Limits on what one node may hold, so that one object always fits in one command.
@@ -108,7 +100,7 @@ func (n Node) Interface(m MAC) (Interface, bool) {
 
 // clone returns a copy of n that shares nothing with it.
 func (n Node) clone() Node {
-	n.Interfaces = slices.Clone(n.Interfaces)
-	n.KernelArgs = slices.Clone(n.KernelArgs)
+	n.Profiles = slices.Clone(n.Profiles)
+	n.Settings = n.Settings.clone()
 	return n
 }

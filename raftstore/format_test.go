@@ -126,7 +126,7 @@ func TestStatesOfFormersGoOn(t *testing.T) {
 				t.Fatal(err)
 			}
 			add := addNode("spare")
-			add.Command = fleet.AddNodes{Nodes: []fleet.Node{{Name: "spare", Interfaces: []fleet.Interface{{Name: "default", IP: netip.MustParseAddr("10.1.0.99")}}}}}
+			add.Command = fleet.AddNodes{Nodes: []fleet.Node{{Name: "spare", Settings: fleet.Settings{Interfaces: []fleet.Interface{{Name: "default", IP: netip.MustParseAddr("10.1.0.99")}}}}}}
 			add.ID = "add-spare"
 			added, err := r.Propose(testContext(t), add)
 			if err != nil {

@@ -130,7 +130,7 @@ func TestProposeTellsRefusalsFromFailures(t *testing.T) {
 		t.Errorf("Propose with a done context: %v, want %v", err, context.Canceled)
 	}
 	big := addNode("n3")
-	big.Command = fleet.AddNodes{Nodes: []fleet.Node{{Name: "n3", KernelArgs: []string{strings.Repeat("a", fleet.MaxEntry)}}}}
+	big.Command = fleet.AddNodes{Nodes: []fleet.Node{{Name: "n3", Settings: fleet.Settings{KernelArgs: []string{strings.Repeat("a", fleet.MaxEntry)}}}}}
 	if _, err := s.Propose(ctx, big); !errors.Is(err, fleet.ErrInvalid) {
 		t.Errorf("Propose of more than %d bytes: %v, want %v", fleet.MaxEntry, err, fleet.ErrInvalid)
 	}

@@ -68,7 +68,7 @@ func (o *nodeAddOptions) nodes(list string) ([]fleet.Node, netip.Addr, error) {
 	}
 	nodes := make([]fleet.Node, len(names))
 	for i, name := range names {
-		nodes[i] = fleet.Node{Name: name, Image: ref, KernelArgs: o.words(), Rack: o.rack}
+		nodes[i] = fleet.Node{Name: name, Settings: fleet.Settings{Image: ref, KernelArgs: o.words(), Rack: o.rack}}
 		if macs != nil || first.IsValid() {
 			nodes[i].Interfaces = []fleet.Interface{{Name: o.iface}}
 		}

@@ -42,8 +42,8 @@ func TestNodeTableHasALineForEachPort(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var b bytes.Buffer
 	table := nodeTable([]api.NodeView{{
-		Node: fleet.Node{Name: "n1", Image: fleet.ImageRef{Name: "debian", Version: 3}, Interfaces: []fleet.Interface{
-			{Name: "default", MAC: fleet.MAC{2, 0, 0, 0, 0, 1}, IP: netip.MustParseAddr("10.1.0.11")}, {Name: "ib0", IP: netip.MustParseAddr("10.2.0.11")}}},
+		Node: fleet.Node{Name: "n1", Settings: fleet.Settings{Image: fleet.ImageRef{Name: "debian", Version: 3}, Interfaces: []fleet.Interface{
+			{Name: "default", MAC: fleet.MAC{2, 0, 0, 0, 0, 1}, IP: netip.MustParseAddr("10.1.0.11")}, {Name: "ib0", IP: netip.MustParseAddr("10.2.0.11")}}}},
 		State: "ready", Since: now.Add(-90 * time.Second),
 	}}, now)
 	if err := table.write(&b); err != nil {

@@ -44,7 +44,7 @@ func TestChanges(t *testing.T) {
 	rig := newRig(t)
 	c := rig.remote(t, identity.Subject{Role: identity.RoleAdmin, Name: "eve"})
 	ip := netip.MustParseAddr("10.1.0.12")
-	nodes := []fleet.Node{{Name: "n2", Image: fleet.ImageRef{Name: "debian"}, Interfaces: []fleet.Interface{{Name: "default", IP: ip}}}}
+	nodes := []fleet.Node{{Name: "n2", Settings: fleet.Settings{Image: fleet.ImageRef{Name: "debian"}, Interfaces: []fleet.Interface{{Name: "default", IP: ip}}}}}
 
 	dry, err := c.AddNodes(t.Context(), nodes, ChangeOptions{DryRun: true})
 	if err != nil {

@@ -57,7 +57,7 @@ func TestControllersThroughTheClient(t *testing.T) {
 
 func TestDiscoveryIsArmed(t *testing.T) {
 	rig := newRig(t)
-	propose(t, rig.memory, fleet.AddNodes{Nodes: []fleet.Node{{Name: "n2", Interfaces: []fleet.Interface{{Name: "default", IP: netip.MustParseAddr("10.1.0.12")}}}}})
+	propose(t, rig.memory, fleet.AddNodes{Nodes: []fleet.Node{{Name: "n2", Settings: fleet.Settings{Interfaces: []fleet.Interface{{Name: "default", IP: netip.MustParseAddr("10.1.0.12")}}}}}})
 	until := time.Now().Add(time.Hour).UTC()
 	ch, err := rig.local(t).Discover(t.Context(), fleet.ArmDiscovery{Names: []string{"n2"}, Until: until}, ChangeOptions{})
 	if err != nil || len(ch.Changed) != 1 || ch.Changed[0].Name != "n2" || ch.Changed[0].Fields[0].Name != "discover" {

@@ -201,7 +201,7 @@ func TestChangesBetweenAnyTwoStates(t *testing.T) {
 		fleet.PutNetwork{Network: fleet.Network{Name: "a", Subnet: netip.MustParsePrefix("10.2.0.0/24"), DHCP: fleet.DHCPOff}, Create: true},
 		fleet.AddImageVersion{Image: "debian", Version: fleet.ImageVersion{Root: blob(5), Torrent: blob(6), Kernel: blob(7), Initramfs: blob(8), Arch: "amd64"}, Holders: []string{"head", "head2"}},
 		fleet.DeleteImage{Image: "debian", Version: 1},
-		fleet.AddNodes{Nodes: []fleet.Node{{Name: "a0", Interfaces: ip(20)}, {Name: "n2", Interfaces: ip(21)}}},
+		fleet.AddNodes{Nodes: []fleet.Node{{Name: "a0", Settings: fleet.Settings{Interfaces: ip(20)}}, {Name: "n2", Settings: fleet.Settings{Interfaces: ip(21)}}}},
 		fleet.DeleteNodes{Names: []string{"n1"}})
 	after := rig.State()
 	var got []string

@@ -52,7 +52,7 @@ func initialised(t *testing.T) (dir, fleet.State, *blob.Store) {
 	for _, c := range []fleet.Command{
 		&fleet.AddImageVersion{Image: "debian", Holders: []string{"head1"}, Version: fleet.ImageVersion{
 			Root: put("root"), Torrent: put("torrent"), Kernel: put("kernel"), Initramfs: put("initramfs"), Arch: "amd64", KernelRelease: "6.1", Imported: time.Now()}},
-		&fleet.AddNodes{Nodes: []fleet.Node{{Name: "n1", Image: fleet.ImageRef{Name: "debian"}, Interfaces: []fleet.Interface{{Name: "default", IP: netip.MustParseAddr("10.0.0.9")}}}}},
+		&fleet.AddNodes{Nodes: []fleet.Node{{Name: "n1", Settings: fleet.Settings{Image: fleet.ImageRef{Name: "debian"}, Interfaces: []fleet.Interface{{Name: "default", IP: netip.MustParseAddr("10.0.0.9")}}}}}},
 	} {
 		if state, err = state.Apply(fleet.Entry{Command: c, At: time.Now()}, state.Revision()+1); err != nil {
 			t.Fatal(err)

@@ -84,7 +84,7 @@ func TestJoinsThatAreRefusedChangeNothing(t *testing.T) {
 		return made.Token
 	}
 	spent, free := token(time.Hour), token(time.Hour)
-	node := fleet.Node{Name: "n1", Interfaces: []fleet.Interface{{Name: "default", IP: netip.MustParseAddr("10.0.0.9")}}}
+	node := fleet.Node{Name: "n1", Settings: fleet.Settings{Interfaces: []fleet.Interface{{Name: "default", IP: netip.MustParseAddr("10.0.0.9")}}}}
 	if _, err := m.store.Propose(t.Context(), fleet.Entry{Command: &fleet.AddNodes{Nodes: []fleet.Node{node}}, ID: newRequestID(), At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}

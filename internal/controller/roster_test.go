@@ -23,8 +23,8 @@ func changed(t testing.TB, state fleet.State, commands ...fleet.Command) fleet.S
 }
 
 func ofRack(name, rack, ip string) fleet.Node {
-	return fleet.Node{Name: name, Rack: rack, Image: fleet.ImageRef{Name: "debian"},
-		Interfaces: []fleet.Interface{{Name: "default", MAC: fleet.MAC{2, 0, 0, 0, 9, netip.MustParseAddr(ip).As4()[3]}, IP: netip.MustParseAddr(ip)}}}
+	return fleet.Node{Name: name, Settings: fleet.Settings{Rack: rack, Image: fleet.ImageRef{Name: "debian"},
+		Interfaces: []fleet.Interface{{Name: "default", MAC: fleet.MAC{2, 0, 0, 0, 9, netip.MustParseAddr(ip).As4()[3]}, IP: netip.MustParseAddr(ip)}}}}
 }
 
 func TestTheRosterIsNodesAndControllers(t *testing.T) {
@@ -79,8 +79,8 @@ func siteOf(t testing.TB, count int) fleet.State {
 		Controllers: []fleet.Controller{{ID: "head1", Address: netip.MustParseAddr("10.0.0.1"), Ports: fleet.DefaultPorts}}}
 	nodes := make([]fleet.Node, count)
 	for i := range nodes {
-		nodes[i] = fleet.Node{Name: fmt.Sprintf("n%05d", i), Interfaces: []fleet.Interface{{Name: "default",
-			MAC: fleet.MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, IP: netip.AddrFrom4([4]byte{10, 1, byte(1 + i/127), byte(2*(i%127) + 1)})}}}
+		nodes[i] = fleet.Node{Name: fmt.Sprintf("n%05d", i), Settings: fleet.Settings{Interfaces: []fleet.Interface{{Name: "default",
+			MAC: fleet.MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, IP: netip.AddrFrom4([4]byte{10, 1, byte(1 + i/127), byte(2*(i%127) + 1)})}}}}
 	}
 	return changed(t, fleet.State{}, &fleet.InitCluster{Cluster: cluster, Networks: []fleet.Network{{Name: "boot", Subnet: netip.MustParsePrefix("10.0.0.0/8"), DHCP: fleet.DHCPFull}}},
 		&fleet.AddNodes{Nodes: nodes})

@@ -54,7 +54,7 @@ func armed(t *testing.T, s fleet.State, at time.Time) fleet.State {
 	t.Helper()
 	for _, c := range []fleet.Command{
 		fleet.SetFormat{Format: fleet.Format},
-		fleet.AddNodes{Nodes: []fleet.Node{{Name: "new1", Interfaces: []fleet.Interface{{Name: "default", IP: netip.MustParseAddr("10.1.0.77")}}}}},
+		fleet.AddNodes{Nodes: []fleet.Node{{Name: "new1", Settings: fleet.Settings{Interfaces: []fleet.Interface{{Name: "default", IP: netip.MustParseAddr("10.1.0.77")}}}}}},
 		fleet.ArmDiscovery{Names: []string{"new1"}, Until: at.Add(time.Minute)},
 	} {
 		var err error

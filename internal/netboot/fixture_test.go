@@ -62,8 +62,8 @@ func stateOf(t testing.TB, controllers []fleet.Controller) fleet.State {
 	}
 	node := func(name string, mac fleet.MAC, ip, image string) fleet.Node {
 		return fleet.Node{
-			Name: name, Image: fleet.ImageRef{Name: image},
-			Interfaces: []fleet.Interface{{Name: "default", MAC: mac, IP: netip.MustParseAddr(ip)}},
+			Name: name, Settings: fleet.Settings{Image: fleet.ImageRef{Name: image},
+				Interfaces: []fleet.Interface{{Name: "default", MAC: mac, IP: netip.MustParseAddr(ip)}}},
 		}
 	}
 	var s fleet.State

@@ -46,8 +46,8 @@ func nodes(from int) []fleet.Node {
 	all := make([]fleet.Node, perEntry)
 	for i := range all {
 		at := from + i
-		all[i] = fleet.Node{Name: fmt.Sprintf("n%05d", at), Rack: fmt.Sprintf("r%d", at/40), Image: fleet.ImageRef{Name: "debian"}, Interfaces: []fleet.Interface{{
-			Name: "default", MAC: mac(at), IP: netip.AddrFrom4([4]byte{10, 1, byte(1 + at>>8), byte(at)})}}}
+		all[i] = fleet.Node{Name: fmt.Sprintf("n%05d", at), Settings: fleet.Settings{Rack: fmt.Sprintf("r%d", at/40), Image: fleet.ImageRef{Name: "debian"}, Interfaces: []fleet.Interface{{
+			Name: "default", MAC: mac(at), IP: netip.AddrFrom4([4]byte{10, 1, byte(1 + at>>8), byte(at)})}}}}
 	}
 	return all
 }

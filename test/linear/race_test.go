@@ -44,7 +44,7 @@ func (r *run) race(ctx context.Context, number int) error {
 	for i := range identities {
 		name := fmt.Sprintf("d%d-%d", number, i)
 		names = append(names, name)
-		nodes = append(nodes, fleet.Node{Name: name, Interfaces: []fleet.Interface{{Name: "default", IP: netip.AddrFrom4([4]byte{10, 77, 0, byte(20 + i)})}}})
+		nodes = append(nodes, fleet.Node{Name: name, Settings: fleet.Settings{Interfaces: []fleet.Interface{{Name: "default", IP: netip.AddrFrom4([4]byte{10, 77, 0, byte(20 + i)})}}}})
 	}
 	if err := surely(ctx, func(id string) error {
 		_, err := client.AddNodes(ctx, nodes, api.ChangeOptions{RequestID: id})

@@ -65,8 +65,8 @@ func state(controllers []fleet.Controller) (fleet.State, error) {
 	full.Gateway, full.DNS, full.Domain = netip.MustParseAddr("10.77.0.254"), []netip.Addr{netip.MustParseAddr("10.77.0.53")}, "cluster.example"
 	node := func(name string, mac fleet.MAC, ip, image string) fleet.Node {
 		return fleet.Node{
-			Name: name, Image: fleet.ImageRef{Name: image},
-			Interfaces: []fleet.Interface{{Name: "default", MAC: mac, IP: netip.MustParseAddr(ip)}},
+			Name: name, Settings: fleet.Settings{Image: fleet.ImageRef{Name: image},
+				Interfaces: []fleet.Interface{{Name: "default", MAC: mac, IP: netip.MustParseAddr(ip)}}},
 		}
 	}
 	nodes := []fleet.Node{node("n1", diskless, "10.77.0.11", "debian"), node("n2", blank, "10.77.0.12", ""), node("n3", lab, labAddress, "debian")}

@@ -32,7 +32,7 @@ func testState(t testing.TB) fleet.State {
 	full := network("boot", "10.1.0.0/22", fleet.DHCPFull)
 	full.Gateway, full.DNS, full.Domain = addr("10.1.0.254"), []netip.Addr{addr("10.1.0.2"), addr("10.1.0.3")}, "cluster.example"
 	node := func(name string, mac fleet.MAC, ip string) fleet.Node {
-		n := fleet.Node{Name: name, Interfaces: []fleet.Interface{{Name: "default", MAC: mac}}}
+		n := fleet.Node{Name: name, Settings: fleet.Settings{Interfaces: []fleet.Interface{{Name: "default", MAC: mac}}}}
 		if ip != "" {
 			n.Interfaces[0].IP = addr(ip)
 		}

@@ -30,7 +30,7 @@ func controllers(n int) []fleet.Controller {
 func testBoot(n int) Boot {
 	return Boot{
 		Plan: fleet.BootPlan{
-			Node:      fleet.Node{Name: "n1", KernelArgs: []string{"console=ttyS0,115200", "quiet", "--", "foo=a|b;c#d"}},
+			Node:      fleet.Node{Name: "n1", Settings: fleet.Settings{KernelArgs: []string{"console=ttyS0,115200", "quiet", "--", "foo=a|b;c#d"}}},
 			Interface: fleet.Interface{Name: "default", MAC: testMAC, IP: netip.MustParseAddr("10.1.0.11")},
 			Image:     "debian",
 			Version: fleet.ImageVersion{

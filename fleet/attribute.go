@@ -1,0 +1,255 @@
+package fleet
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// An attribute is one row of the table of fields: what a T says by it, and how that is laid over what another says.
+// What a T holds may be shared with others and is never modified in place.
+type attribute[T any] struct {
+	Field
+	under []Field // of the parts, if it has parts; then Field is none itself
+
+	// lay makes to say what from says, if that says anything.
+	lay func(to, from *T)
+	// settle takes away from a T over which all was laid what is not to stay; nil for most.
+	settle func(of *T)
+	// say tells what of says, if anything, under a path that ends before the attribute's own name.
+	say func(of *T, path string, tell teller)
+}
+
+// A teller is told one thing that an object says: the field, its path with names in the place of "*", and the value. A
+// list is told at once, as its words.
+type teller func(f *Field, path string, value string, words []string)
+
+func (a attribute[T]) nodeOnly() attribute[T] {
+	a.NodeOnly = true
+	return a
+}
+
+// fields returns the rows that a stands for.
+func (a attribute[T]) fields() []Field {
+	if a.under != nil {
+		return a.under
+	}
+	return []Field{a.Field}
+}
+
+// plain returns the attribute of a value that is replaced as a whole by another that says something.
+func plain[T, V any](f Field, at func(*T) *V, says func(V) bool, text func(V) string) attribute[T] {
+	return attribute[T]{
+		Field: f,
+		lay: func(to, from *T) {
+			if v := *at(from); says(v) {
+				*at(to) = v
+			}
+		},
+		say: func(of *T, path string, tell teller) {
+			if v := *at(of); says(v) {
+				tell(&f, path+f.Path, text(v), nil)
+			}
+		},
+	}
+}
+
+func text[T any, V ~string](path, warewulf string, needs Needs, doc string, at func(*T) *V) attribute[T] {
+	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindText, Needs: needs, Doc: doc}, at,
+		func(v V) bool { return v != "" }, func(v V) string { return string(v) })
+}
+
+func number[T any, V ~int | ~int64](path, warewulf string, needs Needs, doc string, at func(*T) *V) attribute[T] {
+	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindNumber, Needs: needs, Doc: doc}, at,
+		func(v V) bool { return v != 0 }, func(v V) string { return strconv.FormatInt(int64(v), 10) })
+}
+
+func truth[T any](path, warewulf string, needs Needs, doc string, at func(*T) **bool) attribute[T] {
+	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindBool, Needs: needs, Doc: doc}, at,
+		func(v *bool) bool { return v != nil }, func(v *bool) string { return strconv.FormatBool(*v) })
+}
+
+func address[T any](path, warewulf string, needs Needs, doc string, at func(*T) *netip.Addr) attribute[T] {
+	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindAddress, Needs: needs, Doc: doc}, at, netip.Addr.IsValid, netip.Addr.String)
+}
+
+func netmask[T any](path, warewulf string, needs Needs, doc string, at func(*T) *Netmask) attribute[T] {
+	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindNetmask, Needs: needs, Doc: doc}, at,
+		func(v Netmask) bool { return v != 0 }, Netmask.String)
+}
+
+func hardware[T any](path, warewulf string, needs Needs, doc string, at func(*T) *MAC) attribute[T] {
+	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindMAC, Needs: needs, Doc: doc}, at,
+		func(v MAC) bool { return v != MAC{} }, MAC.String)
+}
+
+func image[T any](path, warewulf string, needs Needs, doc string, at func(*T) *ImageRef) attribute[T] {
+	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindImage, Needs: needs, Doc: doc}, at,
+		func(v ImageRef) bool { return !v.IsZero() }, ImageRef.String)
+}
+
+func moment[T any](path, warewulf string, needs Needs, doc string, at func(*T) *time.Time) attribute[T] {
+	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindTime, Needs: needs, Doc: doc}, at,
+		func(v time.Time) bool { return !v.IsZero() }, stamp)
+}
+
+func secret[T any](path, warewulf string, needs Needs, doc string, at func(*T) *Secret) attribute[T] {
+	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindText, Needs: needs, Doc: doc, Secret: true}, at,
+		func(v Secret) bool { return len(v) > 0 }, Secret.String)
+}
+
+// list returns the attribute of words that are appended to others.
+func list[T any](path, warewulf string, needs Needs, doc string, at func(*T) *[]string) attribute[T] {
+	f := Field{Path: path, Warewulf: warewulf, Kind: KindList, Needs: needs, Doc: doc}
+	return attribute[T]{
+		Field: f,
+		lay: func(to, from *T) {
+			switch words := *at(from); {
+			case len(words) == 0:
+			case len(*at(to)) == 0:
+				*at(to) = words
+			default:
+				*at(to) = slices.Concat(*at(to), words)
+			}
+		},
+		say: func(of *T, path string, tell teller) {
+			if words := *at(of); len(words) > 0 {
+				tell(&f, path+f.Path, strings.Join(words, " "), words)
+			}
+		},
+	}
+}
+
+// negatable returns a list of which "~word" takes away each equal word, wherever they stand.
+func negatable[T any](path, warewulf string, needs Needs, doc string, at func(*T) *[]string) attribute[T] {
+	a := list(path, warewulf, needs, doc, at)
+	a.settle = func(of *T) { *at(of) = withoutNegated(*at(of)) }
+	return a
+}
+
+// withoutNegated returns words without those that begin with "~", and without the words that follow it in those.
+func withoutNegated(words []string) []string {
+	if !slices.ContainsFunc(words, isNegation) {
+		return words
+	}
+	var left []string
+	for _, w := range words {
+		if !isNegation(w) && !slices.Contains(words, "~"+w) {
+			left = append(left, w)
+		}
+	}
+	return left
+}
+
+func isNegation(word string) bool { return strings.HasPrefix(word, "~") }
+
+// keyed returns the attribute of texts by a key, each of which replaces the one with its key.
+func keyed[T any](path, warewulf string, needs Needs, doc string, at func(*T) *map[string]string) attribute[T] {
+	f := Field{Path: path + ".*", Warewulf: warewulf + ".*", Kind: KindText, Needs: needs, Doc: doc}
+	return attribute[T]{
+		Field: f,
+		lay: func(to, from *T) {
+			switch m := *at(from); {
+			case len(m) == 0:
+			case len(*at(to)) == 0:
+				*at(to) = m
+			default:
+				all := maps.Clone(*at(to))
+				maps.Copy(all, m)
+				*at(to) = all
+			}
+		},
+		say: func(of *T, above string, tell teller) {
+			m := *at(of)
+			for _, key := range slices.Sorted(maps.Keys(m)) {
+				tell(&f, above+path+"."+pathKey(key), m[key], nil)
+			}
+		},
+	}
+}
+
+// pathKey returns a name as it stands in the path of a field: in quotes if it could be taken for something else.
+func pathKey(name string) string {
+	if name == "" || strings.ContainsAny(name, ". \"") {
+		return strconv.Quote(name)
+	}
+	return name
+}
+
+// below returns rows of a part as they stand in the whole.
+func below[T any](path, warewulf string, rows []attribute[T]) []Field {
+	var out []Field
+	for _, a := range rows {
+		for _, f := range a.fields() {
+			f.Path = path + "." + f.Path
+			if warewulf != "" && f.Warewulf != "" {
+				f.Warewulf = warewulf + "." + f.Warewulf
+			}
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// inner returns the attribute of a part, whose attributes are laid each by itself.
+func inner[T, U any](path, warewulf string, rows []attribute[U], at func(*T) *U) attribute[T] {
+	return attribute[T]{
+		under: below(path, warewulf, rows),
+		lay: func(to, from *T) {
+			for i := range rows {
+				rows[i].lay(at(to), at(from))
+			}
+		},
+		say: func(of *T, above string, tell teller) {
+			for i := range rows {
+				rows[i].say(at(of), above+path+".", tell)
+			}
+		},
+	}
+}
+
+// each returns the attribute of parts with names, which are laid over those of the same name. The parts of the result
+// are in the order of names.
+func each[T, U any](path, warewulf string, rows []attribute[U], at func(*T) *[]U, name func(*U) *string) attribute[T] {
+	find := func(parts []U, of string) int {
+		return slices.IndexFunc(parts, func(u U) bool { return *name(&u) == of })
+	}
+	return attribute[T]{
+		under: below(path+".*", warewulf+".*", rows),
+		lay: func(to, from *T) {
+			switch parts := *at(from); {
+			case len(parts) == 0:
+			case len(*at(to)) == 0:
+				*at(to) = parts
+			default:
+				all := make([]U, len(*at(to)), len(*at(to))+len(parts))
+				copy(all, *at(to))
+				for i := range parts {
+					found := find(all, *name(&parts[i]))
+					if found < 0 {
+						all = append(all, parts[i])
+						continue
+					}
+					for r := range rows {
+						rows[r].lay(&all[found], &parts[i])
+					}
+				}
+				slices.SortStableFunc(all, func(a, b U) int { return cmp.Compare(*name(&a), *name(&b)) })
+				*at(to) = all
+			}
+		},
+		say: func(of *T, above string, tell teller) {
+			parts := slices.Clone(*at(of))
+			slices.SortStableFunc(parts, func(a, b U) int { return cmp.Compare(*name(&a), *name(&b)) })
+			for i := range parts {
+				for r := range rows {
+					rows[r].say(&parts[i], above+path+"."+pathKey(*name(&parts[i]))+".", tell)
+				}
+			}
+		},
+	}
+}

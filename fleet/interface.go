@@ -1,0 +1,66 @@
+package fleet
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// An Interface is one network port of a node. Any of them may be the one it boots from. In a profile it has neither MAC
+// nor address: those are each node's own.
+type Interface struct {
+	Name     string            `json:"name"` // "default" for a node with one interface
+	MAC      MAC               `json:"mac,omitzero"`
+	IP       netip.Addr        `json:"ip,omitzero"`       // IPv4, within one of the cluster's networks
+	Type     string            `json:"type,omitempty"`    // such as ethernet, infiniband, bond or vlan; "": ethernet
+	Device   string            `json:"device,omitempty"`  // as the kernel names it
+	Netmask  Netmask           `json:"netmask,omitempty"` // 0: that of the network
+	Gateway  netip.Addr        `json:"gateway,omitzero"`  // IPv4
+	IP6      netip.Addr        `json:"ip6,omitzero"`
+	Prefix6  int               `json:"prefix6,omitempty"` // the length of IP6's prefix; 0: 64
+	Gateway6 netip.Addr        `json:"gateway6,omitzero"`
+	MTU      int               `json:"mtu,omitempty"`    // bytes; 0: the driver's
+	OnBoot   *bool             `json:"onboot,omitempty"` // whether the node brings it up; nil: it does
+	Tags     map[string]string `json:"tags,omitempty"`
+}
+
+func (i Interface) clone() Interface {
+	i.OnBoot = clonePointer(i.OnBoot)
+	i.Tags = maps.Clone(i.Tags)
+	return i
+}
+
+// A Netmask is the mask of an IPv4 network, as the length of its prefix. 0 means that nothing is said.
+type Netmask int
+
+// ParseNetmask reads the form of String, or the length of the prefix. The empty string is 0.
+func ParseNetmask(s string) (Netmask, error) {
+	if s == "" {
+		return 0, nil
+	}
+	fault := fmt.Errorf("%w netmask %.40q: want the form 255.255.255.0, or the length of a prefix from 1 to 32", ErrInvalid, s)
+	if !strings.Contains(s, ".") {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > 32 || strconv.Itoa(n) != s {
+			return 0, fault
+		}
+		return Netmask(n), nil
+	}
+	for n := Netmask(1); n <= 32; n++ {
+		if n.String() == s {
+			return n, nil
+		}
+	}
+	return 0, fault
+}
+
+// String returns four numbers with dots between, or "" for 0.
+func (n Netmask) String() string {
+	if n < 1 || n > 32 {
+		return ""
+	}
+	m := ^uint32(0) << (32 - n)
+	return netip.AddrFrom4([4]byte{byte(m >> 24), byte(m >> 16), byte(m >> 8), byte(m)}).String()
+}
