@@ -103,8 +103,8 @@ func secret[T any](path, warewulf string, needs Needs, doc string, at func(*T) *
 }
 
 // list returns the attribute of words that are appended to others.
-func list[T any](path, warewulf string, needs Needs, doc string, at func(*T) *[]string) attribute[T] {
-	f := Field{Path: path, Warewulf: warewulf, Kind: KindList, Needs: needs, Doc: doc}
+func list[T any](path, warewulf string, needs Needs, doc string, at func(*T) *[]string, negatable bool) attribute[T] {
+	f := Field{Path: path, Warewulf: warewulf, Kind: KindList, Needs: needs, Doc: doc, negatable: negatable}
 	return attribute[T]{
 		Field: f,
 		lay: func(to, from *T) {
@@ -126,7 +126,7 @@ func list[T any](path, warewulf string, needs Needs, doc string, at func(*T) *[]
 
 // negatable returns a list of which "~word" takes away each equal word, wherever they stand.
 func negatable[T any](path, warewulf string, needs Needs, doc string, at func(*T) *[]string) attribute[T] {
-	a := list(path, warewulf, needs, doc, at)
+	a := list(path, warewulf, needs, doc, at, true)
 	a.settle = func(of *T) { *at(of) = withoutNegated(*at(of)) }
 	return a
 }

@@ -22,6 +22,18 @@ type BMC struct {
 	Tags       map[string]string `json:"tags,omitempty"`
 }
 
+// WithoutSecrets returns n without what may be written and not read. It shares the rest with n.
+func (n Node) WithoutSecrets() Node {
+	n.BMC.Password = nil
+	return n
+}
+
+// WithoutSecrets returns p without what may be written and not read. It shares the rest with p.
+func (p Profile) WithoutSecrets() Profile {
+	p.BMC.Password = nil
+	return p
+}
+
 func (b BMC) clone() BMC {
 	b.Password = slices.Clone(b.Password)
 	b.Write = clonePointer(b.Write)

@@ -15,6 +15,8 @@ type Field struct {
 	Secret   bool      // it can be written and not read
 	NodeOnly bool      // a profile cannot have it
 	Doc      string    // what it means, in one line without a full stop
+
+	negatable bool // "~word" takes a word of the list away
 }
 
 // A FieldKind is what a field holds.
@@ -25,7 +27,7 @@ const (
 	KindText    FieldKind = "text"    // as it is
 	KindNumber  FieldKind = "number"  // decimal
 	KindBool    FieldKind = "bool"    // true or false
-	KindList    FieldKind = "list"    // words with blanks between; "~word" takes a word away again
+	KindList    FieldKind = "list"    // words with blanks between
 	KindAddress FieldKind = "address" // as net/netip writes it
 	KindNetmask FieldKind = "netmask" // 255.255.255.0
 	KindMAC     FieldKind = "mac"     // 52:54:00:12:34:56
@@ -78,7 +80,7 @@ func Fields() []Field {
 var settingsOfNode = struct{ above, below []attribute[Node] }{
 	above: []attribute[Node]{
 		text("comment", "comment", NeedsNothing, "words for people", func(n *Node) *string { return &n.Comment }),
-		list("profiles", "profiles", NeedsNothing, "profiles that its own settings are laid upon, in this order; ~NAME drops one that another brings", func(n *Node) *[]string { return &n.Profiles }),
+		list("profiles", "profiles", NeedsNothing, "profiles that its own settings are laid upon, in this order; ~NAME drops one that another brings", func(n *Node) *[]string { return &n.Profiles }, false),
 	},
 	below: []attribute[Node]{
 		text("asset_key", "asset key", NeedsNothing, "tag of its chassis, which the machine must show to boot as this node", func(n *Node) *string { return &n.AssetKey }).nodeOnly(),
@@ -162,6 +164,6 @@ var filesystemTable = []attribute[Filesystem]{
 	truth("wipe", "wipe_filesystem", NeedsReboot, "whether it is made anew at each boot", func(f *Filesystem) **bool { return &f.Wipe }),
 	text("label", "label", NeedsReboot, "its label", func(f *Filesystem) *string { return &f.Label }),
 	text("uuid", "uuid", NeedsReboot, "its UUID", func(f *Filesystem) *string { return &f.UUID }),
-	list("options", "options", NeedsReboot, "words for mkfs", func(f *Filesystem) *[]string { return &f.Options }),
+	list("options", "options", NeedsReboot, "words for mkfs", func(f *Filesystem) *[]string { return &f.Options }, false),
 	text("mount_options", "mount_options", NeedsReboot, "words for mount, with commas between", func(f *Filesystem) *string { return &f.MountOptions }),
 }

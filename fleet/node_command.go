@@ -225,7 +225,7 @@ func (s State) checkSettings(n Node) error {
 
 func (s State) storeNode(n Node, rev Revision) State {
 	n.Revision = rev
-	s.nodes = s.nodes.put([]byte(n.Name), n)
+	s.nodes = s.nodes.put([]byte(n.Name), &n)
 	return s
 }
 

@@ -11,7 +11,7 @@ import (
 // same revision compute the same plan.
 type BootPlan struct {
 	Revision  Revision     `json:"revision"`
-	Node      Node         `json:"node"`
+	Node      Node         `json:"node"` // with what its profiles say
 	Interface Interface    `json:"interface"`
 	Network   Network      `json:"network"`
 	Image     string       `json:"image"`
@@ -35,13 +35,14 @@ func (s State) Plan(m MAC) (BootPlan, error) {
 	return BootPlan{Revision: s.rev, Node: n, Interface: i, Network: network, Image: img.Name, Version: v}, nil
 }
 
-// Reservation returns the node, interface and network of the machine with that MAC, image or no image. The error is
-// ErrUnknown if no node has the MAC.
+// Reservation returns the node with what its profiles say, its interface and the network of the machine with that MAC,
+// image or no image. The error is ErrUnknown if no node has the MAC.
 func (s State) Reservation(m MAC) (Node, Interface, Network, error) {
 	n, ok := s.NodeByMAC(m)
 	if !ok {
 		return Node{}, Interface{}, Network{}, fmt.Errorf("%w %s; samara node unknown lists such machines", ErrUnknown, m)
 	}
+	n = s.resolve(n)
 	i, _ := n.Interface(m)
 	if !i.IP.IsValid() {
 		return Node{}, Interface{}, Network{}, fmt.Errorf("node %s: address of interface %s: %w; samara node set %s --ip ADDRESS", n.Name, i.Name, ErrNotFound, n.Name)

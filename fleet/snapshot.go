@@ -170,7 +170,7 @@ func (s State) load(rec record) (State, error) {
 	case rec.Node != nil:
 		// Without the checks of a change: a rule that came later must not make an old snapshot unreadable.
 		s = s.indexAddresses(*rec.Node).arm(*rec.Node)
-		s.nodes = s.nodes.put([]byte(rec.Node.Name), *rec.Node)
+		s.nodes = s.nodes.put([]byte(rec.Node.Name), rec.Node)
 	case rec.Token != nil:
 		if err := checkID("token", rec.Token.ID); err != nil {
 			return s, err

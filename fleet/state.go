@@ -16,12 +16,14 @@ type Revision uint64
 type State struct {
 	rev      Revision
 	cluster  *Cluster
-	nodes    tree[Node]
+	nodes    tree[*Node]
+	profiles tree[*Profile]
 	images   tree[Image]
 	networks tree[Network]
 	macs     tree[string] // 6 bytes of MAC to node name
 	ips      tree[string] // 4 bytes of IPv4 to node name
 	armed    tree[string] // armedKey to node name
+	users    tree[string] // userKey to node name
 	tokens   tree[JoinToken]
 	outcomes outcomes
 }
@@ -37,14 +39,20 @@ func (s State) Cluster() (Cluster, bool) {
 	return *s.cluster, true
 }
 
-// Node returns the node with that name.
-func (s State) Node(name string) (Node, bool) { return s.nodes.get([]byte(name)) }
+// Node returns the node with that name as it was written, without what its profiles say: see Resolve.
+func (s State) Node(name string) (Node, bool) { return found(s.nodes, name) }
 
-// Nodes yields all nodes, by name.
-func (s State) Nodes() iter.Seq[Node] { return s.nodes.all() }
+// Nodes yields all nodes as they were written, by name.
+func (s State) Nodes() iter.Seq[Node] { return values(s.nodes) }
 
 // CountNodes returns how many nodes there are.
 func (s State) CountNodes() int { return s.nodes.len() }
+
+// Profile returns the profile with that name.
+func (s State) Profile(name string) (Profile, bool) { return found(s.profiles, name) }
+
+// Profiles yields all profiles, by name.
+func (s State) Profiles() iter.Seq[Profile] { return values(s.profiles) }
 
 // NodeByMAC returns the node that has an interface with that MAC.
 func (s State) NodeByMAC(m MAC) (Node, bool) {
@@ -115,6 +123,26 @@ func (t tree[T]) get(key []byte) (T, bool) {
 		return zero, false
 	}
 	return t.root.Get(key)
+}
+
+// found returns what a tree has under a name.
+func found[T any](t tree[*T], name string) (T, bool) {
+	if p, ok := t.get([]byte(name)); ok {
+		return *p, true
+	}
+	var zero T
+	return zero, false
+}
+
+// values yields what the pointers in a tree point to.
+func values[T any](t tree[*T]) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for p := range t.all() {
+			if !yield(*p) {
+				return
+			}
+		}
+	}
 }
 
 func (t tree[T]) put(key []byte, v T) tree[T] {

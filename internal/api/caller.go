@@ -18,15 +18,22 @@ import (
 
 // A caller is who sent a request, as its connection proves it.
 type caller struct {
-	level permission // controllers may what admins may, too; nobody else may what another may
-	name  string     // the node's or the controller's, at those levels
-	who   string     // for audit records
-	local bool       // it came over the Unix socket
+	level permission
+	name  string // the node's or the controller's, at those levels
+	who   string // for audit records
+	local bool   // it came over the Unix socket
 }
 
-// may reports whether c may use a route with that permission.
+// may reports whether c may use a route with that permission. A role of people includes those below it, and controllers
+// may what admins may; otherwise nobody may what another may.
 func (c caller) may(p permission) bool {
-	return p != nobody && (p == anyone || p == c.level || p == admins && c.level == controllers)
+	switch {
+	case p == nobody:
+		return false
+	case p.forPeople():
+		return c.level >= p
+	}
+	return p == anyone || p == c.level
 }
 
 // localWho is who asks over the Unix socket, in audit records.
@@ -107,6 +114,10 @@ func remoteCaller(session *tls.ConnectionState, now time.Time, state fleet.State
 	switch subject.Role {
 	case identity.RoleAdmin:
 		return caller{level: admins, who: subject.String()}, nil
+	case identity.RoleOperator:
+		return caller{level: operators, who: subject.String()}, nil
+	case identity.RoleViewer:
+		return caller{level: viewers, who: subject.String()}, nil
 	case identity.RoleController:
 		return caller{level: controllers, name: subject.Name, who: subject.String()}, checkMember(state, subject.Name, leaf)
 	case identity.RoleNode:
@@ -138,7 +149,7 @@ func (s *Server) admit(c caller, allow permission, r *http.Request) error {
 	case !c.may(allow) && c.level == anyone:
 		return fmt.Errorf("%w: %s %s wants a client certificate", identity.ErrNotTrusted, r.Method, r.URL.Path)
 	case !c.may(allow):
-		return fmt.Errorf("%s %s: %w for %s", r.Method, r.URL.Path, ErrForbidden, c.who)
+		return fmt.Errorf("%s %s: %w for %s: it takes the role %s", r.Method, r.URL.Path, ErrForbidden, c.who, allow)
 	case allow == nodes:
 		if _, ok := s.Store.State().Node(c.name); !ok {
 			return fmt.Errorf("node %s: %w", c.name, fleet.ErrNotFound)

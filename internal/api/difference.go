@@ -19,13 +19,13 @@ func differences(before, after fleet.State, c fleet.Command) []Difference {
 		for i, n := range c.Nodes {
 			names[i] = n.Name
 		}
-		return compareAll("node", names, before.Node, after.Node)
+		return compareAll("node", names, publicNodes(before), publicNodes(after))
 	case fleet.SetNodes:
-		return compareAll("node", c.Names, before.Node, after.Node)
+		return compareAll("node", c.Names, publicNodes(before), publicNodes(after))
 	case fleet.DeleteNodes:
-		return compareAll("node", c.Names, before.Node, after.Node)
+		return compareAll("node", c.Names, publicNodes(before), publicNodes(after))
 	case fleet.ArmDiscovery:
-		return compareAll("node", c.Names, before.Node, after.Node)
+		return compareAll("node", c.Names, publicNodes(before), publicNodes(after))
 	case fleet.PutNetwork:
 		return compareAll("network", []string{c.Network.Name}, before.Network, after.Network)
 	case fleet.DeleteNetwork:
@@ -52,7 +52,7 @@ func changesBetween(before, after fleet.State) []Difference {
 		out = append(out, compareVersions(name, before, after)...)
 	}
 	names = changedNames(before.Nodes(), after.Nodes(), func(n fleet.Node) (string, fleet.Revision) { return n.Name, n.Revision })
-	return append(out, compareAll("node", names, before.Node, after.Node)...)
+	return append(out, compareAll("node", names, publicNodes(before), publicNodes(after))...)
 }
 
 // changedNames returns the names of the objects that are in one sequence alone, or in both at different revisions. Both
@@ -88,6 +88,14 @@ func changedNames[T any](before, after iter.Seq[T], key func(T) (string, fleet.R
 		names = append(names, old)
 	}
 	return names
+}
+
+// publicNodes returns a function that returns nodes of s without their secrets.
+func publicNodes(s fleet.State) func(name string) (fleet.Node, bool) {
+	return func(name string) (fleet.Node, bool) {
+		n, ok := s.Node(name)
+		return n.WithoutSecrets(), ok
+	}
 }
 
 // compareClusters compares what people may see of the cluster, without its controllers.

@@ -42,11 +42,11 @@ func (s *Server) cluster(_ context.Context, r *request, _ none) (ClusterView, er
 	return viewCluster(c), nil
 }
 
-// viewNodes returns all nodes with what was seen of them. The result is never nil.
+// viewNodes returns all nodes, as their profiles and they themselves say, with what was seen of them. The result is never nil.
 func (s *Server) viewNodes(state fleet.State) []NodeView {
 	latest, faults, now := s.Observer.Latest(), s.faults(), s.Now()
 	views := make([]NodeView, 0, state.CountNodes())
-	for n := range state.Nodes() {
+	for n := range state.ResolveAll() {
 		b, seen := latest[n.Name]
 		v := viewNode(n, b, seen, now)
 		v.Faults = faults[n.Name]
@@ -78,14 +78,13 @@ func (s *Server) boots(_ context.Context, r *request, _ none) ([]fleet.Boot, err
 	return append([]fleet.Boot{}, s.Observer.Boots(n.Name)...), nil
 }
 
-// pathNode returns the node that r's path names.
+// node returns the node that r's path names, as its profiles and it itself say.
 func (r *request) node() (fleet.Node, error) {
 	name := r.PathValue("node")
-	n, ok := r.state.Node(name)
-	if !ok {
+	if _, ok := r.state.Node(name); !ok {
 		return fleet.Node{}, fmt.Errorf("node %q: %w", name, fleet.ErrNotFound)
 	}
-	return n, nil
+	return r.state.Resolve(name)
 }
 
 func (s *Server) unknown(context.Context, *request, none) ([]fleet.UnknownMachine, error) {

@@ -120,6 +120,7 @@ func (s *Server) routes() []route {
 		on(joinController, s.join),
 		on(transferLeadership, s.transfer),
 		on(removeController, s.removeController),
+		on(addUser, s.addUser),
 		on(peerHello, s.hello),
 		handle(peerPropose, s.peerPropose),
 		on(peerRead, s.peerRead),
@@ -134,14 +135,14 @@ func (s *Server) routes() []route {
 	}
 }
 
-// mux builds the handler. What is not in the table is refused like a route for admins, so that strangers do not learn
+// mux builds the handler. What is not in the table is refused like a route for people, so that strangers do not learn
 // which paths exist.
 func (s *Server) mux() http.Handler {
 	m := http.NewServeMux()
 	for _, r := range s.routes() {
 		m.Handle(r.method+" "+r.pattern, s.guard(r))
 	}
-	m.Handle("/", s.guard(route{allow: admins, limit: maxBody, serve: func(_ http.ResponseWriter, r *request) error {
+	m.Handle("/", s.guard(route{allow: viewers, limit: maxBody, serve: func(_ http.ResponseWriter, r *request) error {
 		return fmt.Errorf("%w: %s %s", ErrRoute, r.Method, r.URL.Path)
 	}}))
 	return m
@@ -158,7 +159,7 @@ func (s *Server) guard(on route) http.Handler {
 		if on.limit > 0 {
 			in.Body = http.MaxBytesReader(w, in.Body, on.limit)
 		}
-		r := &request{Request: in, strict: on.allow == admins, state: state, revision: state.Revision()}
+		r := &request{Request: in, strict: on.allow.forPeople(), state: state, revision: state.Revision()}
 		err := s.prepare(r, on)
 		if err == nil {
 			err = on.serve(&stamped{w, r}, r)

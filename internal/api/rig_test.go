@@ -323,7 +323,7 @@ func newRig(t testing.TB, edit ...func(*Config)) *rig {
 		fleet.AddImageVersion{Image: "debian", Version: fleet.ImageVersion{Root: blob(1), Torrent: blob(2), Kernel: blob(3), Initramfs: blob(4), Arch: "amd64"}, Holders: []string{"head"}},
 		fleet.AddNodes{Nodes: []fleet.Node{{Name: "n1", Settings: fleet.Settings{Interfaces: []fleet.Interface{{Name: "default", MAC: fleet.MAC{2, 0, 0, 0, 0, 1}, IP: netip.MustParseAddr("10.1.0.11")}}}}}},
 	)
-	c := Config{Store: m, Images: m, Observer: m, Agents: m, Health: m, Controllers: m, Peers: peers{m}, Backups: m, Swarms: m, Logger: slog.New(slog.DiscardHandler), User: uint32(os.Getuid())}
+	c := Config{Store: m, Images: m, Observer: m, Agents: m, Health: m, Controllers: m, Peers: peers{m}, Backups: m, Swarms: m, Users: issuer{m, authority}, Logger: slog.New(slog.DiscardHandler), User: uint32(os.Getuid())}
 	for _, e := range edit {
 		e(&c)
 	}

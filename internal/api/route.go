@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/identity"
 )
 
 // A permission says who may use a route. The zero value is nobody, so that a route without a row is not served.
@@ -13,9 +14,33 @@ const (
 	nobody      permission = iota
 	anyone                 // even without a certificate
 	nodes                  // a node, about itself
-	admins                 // people and controllers
+	viewers                // people who may see everything but secrets; this and what follows includes those below
+	operators              // people who may change what nodes run
+	admins                 // people who may do everything that people may
 	controllers            // the cluster's controllers
 )
+
+// forPeople reports whether p lets people in by their role.
+func (p permission) forPeople() bool { return p >= viewers && p <= admins }
+
+// String names who p lets in, in the singular.
+func (p permission) String() string {
+	switch p {
+	case anyone:
+		return "anyone"
+	case nodes:
+		return "node"
+	case viewers:
+		return string(identity.RoleViewer)
+	case operators:
+		return string(identity.RoleOperator)
+	case admins:
+		return string(identity.RoleAdmin)
+	case controllers:
+		return "controller"
+	}
+	return "nobody"
+}
 
 // An endpoint is one row of the table of routes: what the client sends and the server answers, and who may ask. Req
 // and Res are none if there is no body.
@@ -42,41 +67,43 @@ const maxBody = 2 * fleet.MaxEntry
 
 // The table of routes.
 var (
-	getStatus  = endpoint[none, Status]{method: http.MethodGet, pattern: "/v1/status", allow: admins}
-	getCluster = endpoint[none, ClusterView]{method: http.MethodGet, pattern: "/v1/cluster", allow: admins, reads: chosen}
-	setCluster = endpoint[fleet.SetCluster, Change]{method: http.MethodPatch, pattern: "/v1/cluster", allow: admins}
+	getStatus  = endpoint[none, Status]{method: http.MethodGet, pattern: "/v1/status", allow: viewers}
+	getCluster = endpoint[none, ClusterView]{method: http.MethodGet, pattern: "/v1/cluster", allow: viewers, reads: chosen}
+	setCluster = endpoint[fleet.SetCluster, Change]{method: http.MethodPatch, pattern: "/v1/cluster", allow: operators}
 
-	listNodes     = endpoint[none, []NodeView]{method: http.MethodGet, pattern: "/v1/nodes", allow: admins, reads: chosen}
-	getNode       = endpoint[none, NodeView]{method: http.MethodGet, pattern: "/v1/nodes/{node}", allow: admins, reads: chosen}
-	listBoots     = endpoint[none, []fleet.Boot]{method: http.MethodGet, pattern: "/v1/nodes/{node}/boots", allow: admins}
-	addNodes      = endpoint[fleet.AddNodes, Change]{method: http.MethodPost, pattern: "/v1/nodes", allow: admins}
-	setNodes      = endpoint[fleet.SetNodes, Change]{method: http.MethodPatch, pattern: "/v1/nodes", allow: admins}
-	deleteNodes   = endpoint[fleet.DeleteNodes, Change]{method: http.MethodPost, pattern: "/v1/nodes/delete", allow: admins}
-	discoverNodes = endpoint[fleet.ArmDiscovery, Change]{method: http.MethodPost, pattern: "/v1/nodes/discover", allow: admins}
-	listUnknown   = endpoint[none, []fleet.UnknownMachine]{method: http.MethodGet, pattern: "/v1/unknown", allow: admins}
+	listNodes     = endpoint[none, []NodeView]{method: http.MethodGet, pattern: "/v1/nodes", allow: viewers, reads: chosen}
+	getNode       = endpoint[none, NodeView]{method: http.MethodGet, pattern: "/v1/nodes/{node}", allow: viewers, reads: chosen}
+	listBoots     = endpoint[none, []fleet.Boot]{method: http.MethodGet, pattern: "/v1/nodes/{node}/boots", allow: viewers}
+	addNodes      = endpoint[fleet.AddNodes, Change]{method: http.MethodPost, pattern: "/v1/nodes", allow: operators}
+	setNodes      = endpoint[fleet.SetNodes, Change]{method: http.MethodPatch, pattern: "/v1/nodes", allow: operators}
+	deleteNodes   = endpoint[fleet.DeleteNodes, Change]{method: http.MethodPost, pattern: "/v1/nodes/delete", allow: operators}
+	discoverNodes = endpoint[fleet.ArmDiscovery, Change]{method: http.MethodPost, pattern: "/v1/nodes/discover", allow: operators}
+	listUnknown   = endpoint[none, []fleet.UnknownMachine]{method: http.MethodGet, pattern: "/v1/unknown", allow: viewers}
 
-	listImages  = endpoint[none, []fleet.Image]{method: http.MethodGet, pattern: "/v1/images", allow: admins, reads: chosen}
-	getImage    = endpoint[none, fleet.Image]{method: http.MethodGet, pattern: "/v1/images/{image}", allow: admins, reads: chosen}
-	getTorrent  = endpoint[none, torrentFile]{method: http.MethodGet, pattern: "/v1/images/{image}/torrent", allow: admins, reads: chosen}
-	getSwarm    = endpoint[none, SwarmView]{method: http.MethodGet, pattern: "/v1/images/{image}/swarm", allow: admins, reads: chosen}
-	importImage = endpoint[importBody, importLine]{method: http.MethodPost, pattern: "/v1/images/{image}/import", allow: admins, limit: unlimited}
-	deleteImage = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/images/{image}", allow: admins}
+	listImages  = endpoint[none, []fleet.Image]{method: http.MethodGet, pattern: "/v1/images", allow: viewers, reads: chosen}
+	getImage    = endpoint[none, fleet.Image]{method: http.MethodGet, pattern: "/v1/images/{image}", allow: viewers, reads: chosen}
+	getTorrent  = endpoint[none, torrentFile]{method: http.MethodGet, pattern: "/v1/images/{image}/torrent", allow: viewers, reads: chosen}
+	getSwarm    = endpoint[none, SwarmView]{method: http.MethodGet, pattern: "/v1/images/{image}/swarm", allow: viewers, reads: chosen}
+	importImage = endpoint[importBody, importLine]{method: http.MethodPost, pattern: "/v1/images/{image}/import", allow: operators, limit: unlimited}
+	deleteImage = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/images/{image}", allow: operators}
 
-	listNetworks  = endpoint[none, []fleet.Network]{method: http.MethodGet, pattern: "/v1/networks", allow: admins, reads: chosen}
-	getNetwork    = endpoint[none, fleet.Network]{method: http.MethodGet, pattern: "/v1/networks/{network}", allow: admins, reads: chosen}
-	addNetwork    = endpoint[fleet.Network, Change]{method: http.MethodPost, pattern: "/v1/networks", allow: admins}
-	setNetwork    = endpoint[fleet.Network, Change]{method: http.MethodPut, pattern: "/v1/networks/{network}", allow: admins}
-	deleteNetwork = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/networks/{network}", allow: admins}
+	listNetworks  = endpoint[none, []fleet.Network]{method: http.MethodGet, pattern: "/v1/networks", allow: viewers, reads: chosen}
+	getNetwork    = endpoint[none, fleet.Network]{method: http.MethodGet, pattern: "/v1/networks/{network}", allow: viewers, reads: chosen}
+	addNetwork    = endpoint[fleet.Network, Change]{method: http.MethodPost, pattern: "/v1/networks", allow: operators}
+	setNetwork    = endpoint[fleet.Network, Change]{method: http.MethodPut, pattern: "/v1/networks/{network}", allow: operators}
+	deleteNetwork = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/networks/{network}", allow: operators}
 
-	getWatch   = endpoint[none, WatchLine]{method: http.MethodGet, pattern: "/v1/watch", allow: admins}
-	getMetrics = endpoint[none, exposition]{method: http.MethodGet, pattern: MetricsPath, allow: admins}
+	getWatch   = endpoint[none, WatchLine]{method: http.MethodGet, pattern: "/v1/watch", allow: viewers}
+	getMetrics = endpoint[none, exposition]{method: http.MethodGet, pattern: MetricsPath, allow: viewers}
 	getBackup  = endpoint[none, stream]{method: http.MethodGet, pattern: "/v1/backup", allow: admins}
 
-	listControllers    = endpoint[none, []ControllerView]{method: http.MethodGet, pattern: "/v1/controllers", allow: admins}
+	listControllers    = endpoint[none, []ControllerView]{method: http.MethodGet, pattern: "/v1/controllers", allow: viewers}
 	addToken           = endpoint[TokenRequest, JoinToken]{method: http.MethodPost, pattern: "/v1/controllers/tokens", allow: admins}
 	joinController     = endpoint[JoinRequest, JoinAnswer]{method: http.MethodPost, pattern: "/v1/controllers/join", allow: anyone, limit: fleet.MaxAgentRequest}
 	transferLeadership = endpoint[TransferRequest, none]{method: http.MethodPost, pattern: "/v1/controllers/transfer", allow: admins}
 	removeController   = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/controllers/{controller}", allow: admins}
+
+	addUser = endpoint[UserRequest, UserCertificate]{method: http.MethodPost, pattern: "/v1/users", allow: admins, limit: fleet.MaxAgentRequest}
 
 	peerHello    = endpoint[none, Hello]{method: http.MethodGet, pattern: "/v1/peer/hello", allow: controllers}
 	peerPropose  = endpoint[stream, Committed]{method: http.MethodPost, pattern: "/v1/peer/propose", allow: controllers, limit: fleet.MaxEntry}

@@ -21,6 +21,7 @@ type Config struct {
 	Controllers Controllers // nil answers its routes with ErrUnavailable
 	Peers       Peers       // nil answers its routes with ErrUnavailable
 	Backups     Backups     // nil answers its route with ErrUnavailable
+	Users       Users       // nil answers its route with ErrUnavailable
 	Swarms      Swarms      // nil answers its route with ErrUnavailable
 	Roots       Roots       // nil answers its route with ErrUnavailable
 	Logger      *slog.Logger

@@ -34,7 +34,7 @@ const (
 // SilentAfter is how long nothing may be heard of a node before it is called silent.
 const SilentAfter = 5 * time.Minute
 
-// A NodeView is a node and what was last seen of it.
+// A NodeView is a node as its profiles and it itself say, without secrets, and what was last seen of it.
 type NodeView struct {
 	fleet.Node
 	State   string    `json:"state"`             // unseen, failing, silent, or a fleet.Phase
@@ -45,7 +45,7 @@ type NodeView struct {
 
 // viewNode joins a node with its newest boot, if seen.
 func viewNode(n fleet.Node, b fleet.Boot, seen bool, now time.Time) NodeView {
-	v := NodeView{Node: n, State: StateUnseen}
+	v := NodeView{Node: n.WithoutSecrets(), State: StateUnseen}
 	if !seen || len(b.Phases) == 0 {
 		return v
 	}

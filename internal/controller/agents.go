@@ -174,7 +174,7 @@ func (a *agents) Report(_ context.Context, node string, remote netip.AddrPort, r
 	r.Swarm.Complaints = r.Swarm.Complaints[:min(len(r.Swarm.Complaints), fleet.MaxComplaints)]
 	port := interfaceAt(n, remote.Addr().Unmap())
 	a.journal.Report(node, port.MAC, r)
-	a.peers.report(node, n.Rack, netip.AddrPortFrom(port.IP, cluster.NodePorts().Swarm), r, now)
+	a.peers.report(node, state.RackOf(n), netip.AddrPortFrom(port.IP, cluster.NodePorts().Swarm), r, now)
 	choice, interval := a.peers.answer(node, r, now)
 	answer := fleet.SwarmAnswer{Peers: choice.Peers, Interval: interval, Seeding: cluster.Seeding}
 	if choice.Origin {

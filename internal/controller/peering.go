@@ -118,7 +118,7 @@ func (l *learner) learn(_ string, o api.Observations) {
 		if n, ok := state.Node(b.Node); ok && !b.Swarm.Blob.IsZero() {
 			if i, ok := n.Interface(b.MAC); ok && i.IP.IsValid() {
 				b.Seen = b.Seen.Add(ahead)
-				l.peers.hear(b, n.Rack, netip.AddrPortFrom(i.IP, cluster.NodePorts().Swarm), now)
+				l.peers.hear(b, state.RackOf(n), netip.AddrPortFrom(i.IP, cluster.NodePorts().Swarm), now)
 			}
 		}
 	}

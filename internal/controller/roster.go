@@ -34,14 +34,16 @@ func (r *roster) nodeOf(a netip.Addr) string {
 
 // rackOf returns the rack of the node at an address, or "".
 func (r *roster) rackOf(a netip.Addr) string {
-	n, _ := r.nodeAt(a)
-	return n.Rack
+	state := r.state()
+	n, _ := state.NodeByIP(a.Unmap())
+	return state.RackOf(n)
 }
 
 // rackOfNode returns the rack of the node with that name, or "".
 func (r *roster) rackOfNode(name string) string {
-	n, _ := r.state().Node(name)
-	return n.Rack
+	state := r.state()
+	n, _ := state.Node(name)
+	return state.RackOf(n)
 }
 
 // holds reports whether an address is a node's or a controller's.

@@ -102,7 +102,7 @@ func (s *swarms) pieces(torrent fleet.Blob) int {
 // assigned returns the racks of the nodes that the state gives a version of an image, by name.
 func assigned(state fleet.State, img fleet.Image, version int) map[string]string {
 	racks := map[string]string{}
-	for n := range state.Nodes() {
+	for n := range state.ResolveAll() {
 		if n.Image.Name == img.Name && cmp.Or(n.Image.Version, img.Latest().Number) == version {
 			racks[n.Name] = n.Rack
 		}

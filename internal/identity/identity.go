@@ -30,8 +30,13 @@ type Role string
 const (
 	RoleController Role = "controller"
 	RoleNode       Role = "node"
-	RoleAdmin      Role = "admin"
+	RoleAdmin      Role = "admin"    // may do everything that people may
+	RoleOperator   Role = "operator" // may change what nodes run, and so is root on them, but not who else may do what
+	RoleViewer     Role = "viewer"   // may see all but secrets
 )
+
+// IsPerson reports whether r is a role that people have.
+func (r Role) IsPerson() bool { return r == RoleAdmin || r == RoleOperator || r == RoleViewer }
 
 // A Subject is who a certificate was issued to.
 type Subject struct {
