@@ -19,13 +19,11 @@ const (
 // come on top of those that the caller names.
 func (s *Server) change(ctx context.Context, r *request, c fleet.Command, conditions ...fleet.Condition) (Change, error) {
 	query := r.URL.Query()
-	for _, text := range query[ifParam] {
-		condition, err := fleet.ParseCondition(text)
-		if err != nil {
-			return Change{}, err
-		}
-		conditions = append(conditions, condition)
+	asked, err := conditionsOf(r.Request)
+	if err != nil {
+		return Change{}, err
 	}
+	conditions = append(conditions, asked...)
 	entry := fleet.Entry{Command: c, ID: r.id, If: conditions, At: s.Now().UTC(), Who: r.who, Why: query.Get(whyParam)}
 	dry, err := flagOf(r.Request, dryRunParam)
 	if err != nil {
@@ -39,7 +37,8 @@ func (s *Server) change(ctx context.Context, r *request, c fleet.Command, condit
 		return Change{}, err
 	}
 	r.revision = max(rev, s.Store.State().Revision())
-	return Change{Revision: rev, Changed: s.changed(r.state, entry, rev)}, nil
+	changed, effects := s.changed(r.state, entry, rev)
+	return Change{Revision: rev, Changed: changed, Effects: effects}, nil
 }
 
 // dryRun says what an entry would change.
@@ -52,11 +51,12 @@ func dryRun(before fleet.State, entry fleet.Entry) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	return Change{Revision: before.Revision(), DryRun: true, Changed: differences(before, after, entry.Command)}, nil
+	changed, effects := differences(before, after, entry.Command)
+	return Change{Revision: before.Revision(), DryRun: true, Changed: changed, Effects: effects}, nil
 }
 
 // changed says what an entry changed that was committed at rev.
-func (s *Server) changed(asked fleet.State, entry fleet.Entry, rev fleet.Revision) []Difference {
+func (s *Server) changed(asked fleet.State, entry fleet.Entry, rev fleet.Revision) ([]Difference, []Effect) {
 	if before, ok := s.Store.StateAt(rev - 1); ok {
 		if after, ok := s.Store.StateAt(rev); ok {
 			return differences(before, after, entry.Command)
@@ -66,7 +66,7 @@ func (s *Server) changed(asked fleet.State, entry fleet.Entry, rev fleet.Revisio
 	// replica that lags may not even be able to apply it there: then the revision says that it holds, and nothing more.
 	after, err := asked.Apply(entry, max(rev, asked.Revision()+1))
 	if err != nil {
-		return []Difference{}
+		return []Difference{}, nil
 	}
 	return differences(asked, after, entry.Command)
 }

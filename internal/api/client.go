@@ -125,9 +125,13 @@ func call[Req, Res any](ctx context.Context, c *Client, e endpoint[Req, Res], bo
 
 // read asks an endpoint that only tells. It is asked of another controller if one fails to answer.
 func read[Res any](ctx context.Context, c *Client, e endpoint[none, Res], values ...string) (Res, error) {
-	var query url.Values
+	return readWith(ctx, c, e, url.Values{}, values...)
+}
+
+// readWith is read with parameters of its own.
+func readWith[Res any](ctx context.Context, c *Client, e endpoint[none, Res], query url.Values, values ...string) (Res, error) {
 	if c.Consistency != "" && e.reads == chosen {
-		query = url.Values{consistencyParam: {string(c.Consistency)}}
+		query.Set(consistencyParam, string(c.Consistency))
 	}
 	q, err := newQuestion(e, none{}, query, values)
 	if err != nil {

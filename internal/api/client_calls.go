@@ -21,16 +21,6 @@ func (c *Client) SetCluster(ctx context.Context, set fleet.SetCluster, o ChangeO
 	return change(ctx, c, setCluster, set, o)
 }
 
-// Nodes returns all nodes, by name.
-func (c *Client) Nodes(ctx context.Context) ([]NodeView, error) {
-	return read(ctx, c, listNodes)
-}
-
-// Node returns one node.
-func (c *Client) Node(ctx context.Context, name string) (NodeView, error) {
-	return read(ctx, c, getNode, name)
-}
-
 // Boots returns the boots of one node that controllers remember, newest first.
 func (c *Client) Boots(ctx context.Context, node string) ([]fleet.Boot, error) {
 	return read(ctx, c, listBoots, node)

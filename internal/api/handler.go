@@ -17,7 +17,7 @@ func (s *Server) status(ctx context.Context, r *request, _ none) (Status, error)
 	}
 	st.Revision = state.Revision()
 	st.Nodes = map[string]int{}
-	for _, n := range s.viewNodes(state) {
+	for _, n := range s.viewNodes(state.Nodes()) {
 		st.Nodes[n.State]++
 	}
 	st.Images = 0
@@ -39,52 +39,8 @@ func (s *Server) cluster(_ context.Context, r *request, _ none) (ClusterView, er
 	if !ok {
 		return ClusterView{}, fmt.Errorf("cluster: %w; run samara init first", fleet.ErrNotFound)
 	}
+	r.about = fleet.Condition{Kind: "cluster", Revision: c.Revision}
 	return viewCluster(c), nil
-}
-
-// viewNodes returns all nodes, as their profiles and they themselves say, with what was seen of them. The result is never nil.
-func (s *Server) viewNodes(state fleet.State) []NodeView {
-	latest, faults, now := s.Observer.Latest(), s.faults(), s.Now()
-	views := make([]NodeView, 0, state.CountNodes())
-	for n := range state.ResolveAll() {
-		b, seen := latest[n.Name]
-		v := viewNode(n, b, seen, now)
-		v.Faults = faults[n.Name]
-		views = append(views, v)
-	}
-	return views
-}
-
-func (s *Server) listNodes(_ context.Context, r *request, _ none) ([]NodeView, error) {
-	return s.viewNodes(r.state), nil
-}
-
-func (s *Server) node(_ context.Context, r *request, _ none) (NodeView, error) {
-	n, err := r.node()
-	if err != nil {
-		return NodeView{}, err
-	}
-	b, seen := s.Observer.Latest()[n.Name]
-	v := viewNode(n, b, seen, s.Now())
-	v.Faults = s.faults()[n.Name]
-	return v, nil
-}
-
-func (s *Server) boots(_ context.Context, r *request, _ none) ([]fleet.Boot, error) {
-	n, err := r.node()
-	if err != nil {
-		return nil, err
-	}
-	return append([]fleet.Boot{}, s.Observer.Boots(n.Name)...), nil
-}
-
-// node returns the node that r's path names, as its profiles and it itself say.
-func (r *request) node() (fleet.Node, error) {
-	name := r.PathValue("node")
-	if _, ok := r.state.Node(name); !ok {
-		return fleet.Node{}, fmt.Errorf("node %q: %w", name, fleet.ErrNotFound)
-	}
-	return r.state.Resolve(name)
 }
 
 func (s *Server) unknown(context.Context, *request, none) ([]fleet.UnknownMachine, error) {
@@ -104,6 +60,7 @@ func (s *Server) image(_ context.Context, r *request, _ none) (fleet.Image, erro
 	if err != nil {
 		return fleet.Image{}, err
 	}
+	r.about = fleet.Condition{Kind: "image", Name: img.Name, Revision: img.Revision}
 	if ref.Version != 0 {
 		img.Versions = []fleet.ImageVersion{v}
 	}
@@ -132,6 +89,7 @@ func (s *Server) oneNetwork(_ context.Context, r *request, _ none) (fleet.Networ
 	if !ok {
 		return fleet.Network{}, fmt.Errorf("network %q: %w", name, fleet.ErrNotFound)
 	}
+	r.about = fleet.Condition{Kind: "network", Name: name, Revision: n.Revision}
 	return n, nil
 }
 

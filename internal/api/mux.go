@@ -29,6 +29,7 @@ type route struct {
 	allow             permission
 	limit             int64
 	reads             reading
+	changes           bool
 	request, response reflect.Type
 	serve             func(w http.ResponseWriter, r *request) error
 }
@@ -41,6 +42,9 @@ type request struct {
 	state    fleet.State    // what the request is answered from
 	revision fleet.Revision // for RevisionHeader
 	id       string         // of a change
+	// What a handler says of its answer. An answer from a chosen state is about that state, if the handler says nothing.
+	about fleet.Condition // met as long as what is told has not changed; of no kind: nothing is said
+	next  string          // where the list goes on; "" at its end
 }
 
 // on answers an endpoint with h.
@@ -81,7 +85,7 @@ func handle[Req, Res any](e endpoint[Req, Res], serve func(http.ResponseWriter, 
 		limit = maxBody
 	}
 	return route{
-		method: e.method, pattern: e.pattern, allow: e.allow, limit: limit, reads: e.reads,
+		method: e.method, pattern: e.pattern, allow: e.allow, limit: limit, reads: e.reads, changes: e.changes,
 		request: reflect.TypeFor[Req](), response: reflect.TypeFor[Res](),
 		serve: serve,
 	}
@@ -96,11 +100,14 @@ func (s *Server) routes() []route {
 		on(listNodes, s.listNodes),
 		on(getNode, s.node),
 		on(listBoots, s.boots),
+		on(nodeWhy, s.why),
 		on(addNodes, s.addNodes),
 		on(setNodes, s.setNodes),
 		on(deleteNodes, s.deleteNodes),
 		on(discoverNodes, s.discoverNodes),
 		on(listUnknown, s.unknown),
+		on(listProfiles, s.listProfiles),
+		on(getProfile, s.profile),
 		on(listImages, s.listImages),
 		on(getImage, s.image),
 		on(getTorrent, s.torrent),
@@ -188,9 +195,16 @@ func (s *Server) prepare(r *request, on route) (err error) {
 		}
 		r.Request = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, r.id))
 	}
-	if on.reads == chosen {
-		return s.see(r)
+	if !on.changes && r.Header.Get(ifMatchHeader) != "" {
+		return fmt.Errorf("%w request: %s %s takes no %s", fleet.ErrInvalid, r.Method, on.pattern, ifMatchHeader)
 	}
+	if on.reads != chosen {
+		return nil
+	}
+	if err := s.see(r); err != nil {
+		return err
+	}
+	r.about = fleet.Condition{Kind: stateKind, Revision: r.revision}
 	return nil
 }
 
@@ -217,7 +231,14 @@ type stamped struct {
 }
 
 func (w *stamped) WriteHeader(status int) {
-	w.Header().Set(RevisionHeader, header(w.r.revision))
+	h := w.Header()
+	h.Set(RevisionHeader, header(w.r.revision))
+	if status == http.StatusOK && w.r.about.Kind != "" {
+		h.Set("ETag", tagOf(w.r.about))
+	}
+	if w.r.next != "" {
+		h.Set("Link", "<"+w.r.next+`>; rel="next"`)
+	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
@@ -234,6 +255,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, on route, err erro
 		err = fmt.Errorf("%w: this controller ends", ErrUnavailable)
 	}
 	c := codeOf(err)
+	if c.err == fleet.ErrConflict && r.Header.Get(ifMatchHeader) != "" {
+		c.status = http.StatusPreconditionFailed // RFC 9110, 13.1.1
+	}
 	text := err.Error()
 	if c.err == ErrInternal && on.allow == anyone {
 		s.Logger.Error("request failed", "path", r.URL.Path, "from", r.RemoteAddr, "err", err)

@@ -297,7 +297,7 @@ const canary = "canary-that-must-not-be-seen-012" // 32 bytes, as keys have
 
 func blob(b byte) fleet.Blob { return fleet.Blob{Digest: fleet.Digest{b}, Size: int64(b) * 1000} }
 
-// newRig serves a cluster with network boot, image debian:1 and node n1 at 10.1.0.11.
+// newRig serves a cluster with network boot, image debian:1 and node n1 at 10.1.0.11, whose BMC has a password.
 func newRig(t testing.TB, edit ...func(*Config)) *rig {
 	t.Helper()
 	ca, caKey, err := identity.NewAuthority("test", time.Now())
@@ -321,7 +321,10 @@ func newRig(t testing.TB, edit ...func(*Config)) *rig {
 			Networks: []fleet.Network{{Name: "boot", Subnet: netip.MustParsePrefix("10.1.0.0/24"), DHCP: fleet.DHCPFull}},
 		},
 		fleet.AddImageVersion{Image: "debian", Version: fleet.ImageVersion{Root: blob(1), Torrent: blob(2), Kernel: blob(3), Initramfs: blob(4), Arch: "amd64"}, Holders: []string{"head"}},
-		fleet.AddNodes{Nodes: []fleet.Node{{Name: "n1", Settings: fleet.Settings{Interfaces: []fleet.Interface{{Name: "default", MAC: fleet.MAC{2, 0, 0, 0, 0, 1}, IP: netip.MustParseAddr("10.1.0.11")}}}}}},
+		fleet.AddNodes{Nodes: []fleet.Node{{Name: "n1", Settings: fleet.Settings{
+			Interfaces: []fleet.Interface{{Name: "default", MAC: fleet.MAC{2, 0, 0, 0, 0, 1}, IP: netip.MustParseAddr("10.1.0.11")}},
+			BMC:        fleet.BMC{User: "admin", Password: secret},
+		}}}},
 	)
 	c := Config{Store: m, Images: m, Observer: m, Agents: m, Health: m, Controllers: m, Peers: peers{m}, Backups: m, Swarms: m, Users: issuer{m, authority}, Logger: slog.New(slog.DiscardHandler), User: uint32(os.Getuid())}
 	for _, e := range edit {

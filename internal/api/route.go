@@ -50,6 +50,7 @@ type endpoint[Req, Res any] struct {
 	allow   permission
 	limit   int64 // bytes of body; 0 is maxBody, unlimited is no limit
 	reads   reading
+	changes bool // it takes dryRunParam, whyParam, ifParam and ifMatchHeader
 }
 
 // A reading says which state an endpoint answers from. The zero value is this controller's newest.
@@ -69,29 +70,33 @@ const maxBody = 2 * fleet.MaxEntry
 var (
 	getStatus  = endpoint[none, Status]{method: http.MethodGet, pattern: "/v1/status", allow: viewers}
 	getCluster = endpoint[none, ClusterView]{method: http.MethodGet, pattern: "/v1/cluster", allow: viewers, reads: chosen}
-	setCluster = endpoint[fleet.SetCluster, Change]{method: http.MethodPatch, pattern: "/v1/cluster", allow: operators}
+	setCluster = endpoint[fleet.SetCluster, Change]{method: http.MethodPatch, pattern: "/v1/cluster", allow: operators, changes: true}
 
 	listNodes     = endpoint[none, []NodeView]{method: http.MethodGet, pattern: "/v1/nodes", allow: viewers, reads: chosen}
 	getNode       = endpoint[none, NodeView]{method: http.MethodGet, pattern: "/v1/nodes/{node}", allow: viewers, reads: chosen}
 	listBoots     = endpoint[none, []fleet.Boot]{method: http.MethodGet, pattern: "/v1/nodes/{node}/boots", allow: viewers}
-	addNodes      = endpoint[fleet.AddNodes, Change]{method: http.MethodPost, pattern: "/v1/nodes", allow: operators}
-	setNodes      = endpoint[fleet.SetNodes, Change]{method: http.MethodPatch, pattern: "/v1/nodes", allow: operators}
-	deleteNodes   = endpoint[fleet.DeleteNodes, Change]{method: http.MethodPost, pattern: "/v1/nodes/delete", allow: operators}
-	discoverNodes = endpoint[fleet.ArmDiscovery, Change]{method: http.MethodPost, pattern: "/v1/nodes/discover", allow: operators}
+	nodeWhy       = endpoint[none, []fleet.Provenance]{method: http.MethodGet, pattern: "/v1/nodes/{node}/why", allow: viewers, reads: chosen}
+	addNodes      = endpoint[fleet.AddNodes, Change]{method: http.MethodPost, pattern: "/v1/nodes", allow: operators, changes: true}
+	setNodes      = endpoint[fleet.SetNodes, Change]{method: http.MethodPatch, pattern: "/v1/nodes", allow: operators, changes: true}
+	deleteNodes   = endpoint[fleet.DeleteNodes, Change]{method: http.MethodPost, pattern: "/v1/nodes/delete", allow: operators, changes: true}
+	discoverNodes = endpoint[fleet.ArmDiscovery, Change]{method: http.MethodPost, pattern: "/v1/nodes/discover", allow: operators, changes: true}
 	listUnknown   = endpoint[none, []fleet.UnknownMachine]{method: http.MethodGet, pattern: "/v1/unknown", allow: viewers}
+
+	listProfiles = endpoint[none, []ProfileView]{method: http.MethodGet, pattern: "/v1/profiles", allow: viewers, reads: chosen}
+	getProfile   = endpoint[none, ProfileView]{method: http.MethodGet, pattern: "/v1/profiles/{profile}", allow: viewers, reads: chosen}
 
 	listImages  = endpoint[none, []fleet.Image]{method: http.MethodGet, pattern: "/v1/images", allow: viewers, reads: chosen}
 	getImage    = endpoint[none, fleet.Image]{method: http.MethodGet, pattern: "/v1/images/{image}", allow: viewers, reads: chosen}
 	getTorrent  = endpoint[none, torrentFile]{method: http.MethodGet, pattern: "/v1/images/{image}/torrent", allow: viewers, reads: chosen}
 	getSwarm    = endpoint[none, SwarmView]{method: http.MethodGet, pattern: "/v1/images/{image}/swarm", allow: viewers, reads: chosen}
 	importImage = endpoint[importBody, importLine]{method: http.MethodPost, pattern: "/v1/images/{image}/import", allow: operators, limit: unlimited}
-	deleteImage = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/images/{image}", allow: operators}
+	deleteImage = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/images/{image}", allow: operators, changes: true}
 
 	listNetworks  = endpoint[none, []fleet.Network]{method: http.MethodGet, pattern: "/v1/networks", allow: viewers, reads: chosen}
 	getNetwork    = endpoint[none, fleet.Network]{method: http.MethodGet, pattern: "/v1/networks/{network}", allow: viewers, reads: chosen}
-	addNetwork    = endpoint[fleet.Network, Change]{method: http.MethodPost, pattern: "/v1/networks", allow: operators}
-	setNetwork    = endpoint[fleet.Network, Change]{method: http.MethodPut, pattern: "/v1/networks/{network}", allow: operators}
-	deleteNetwork = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/networks/{network}", allow: operators}
+	addNetwork    = endpoint[fleet.Network, Change]{method: http.MethodPost, pattern: "/v1/networks", allow: operators, changes: true}
+	setNetwork    = endpoint[fleet.Network, Change]{method: http.MethodPut, pattern: "/v1/networks/{network}", allow: operators, changes: true}
+	deleteNetwork = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/networks/{network}", allow: operators, changes: true}
 
 	getWatch   = endpoint[none, WatchLine]{method: http.MethodGet, pattern: "/v1/watch", allow: viewers}
 	getMetrics = endpoint[none, exposition]{method: http.MethodGet, pattern: MetricsPath, allow: viewers}

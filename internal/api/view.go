@@ -34,9 +34,10 @@ const (
 // SilentAfter is how long nothing may be heard of a node before it is called silent.
 const SilentAfter = 5 * time.Minute
 
-// A NodeView is a node as its profiles and it itself say, without secrets, and what was last seen of it.
+// A NodeView is a node without secrets, as it was written or with what its profiles say, and what was last seen of it.
 type NodeView struct {
 	fleet.Node
+	Secrets []string  `json:"secrets,omitempty"` // the paths of the fields that have a value and are not shown
 	State   string    `json:"state"`             // unseen, failing, silent, or a fleet.Phase
 	Since   time.Time `json:"since,omitzero"`    // when it got into that state, by this controller's clock
 	Failure string    `json:"failure,omitempty"` // why it is failing
@@ -45,7 +46,7 @@ type NodeView struct {
 
 // viewNode joins a node with its newest boot, if seen.
 func viewNode(n fleet.Node, b fleet.Boot, seen bool, now time.Time) NodeView {
-	v := NodeView{Node: n.WithoutSecrets(), State: StateUnseen}
+	v := NodeView{Node: n.WithoutSecrets(), Secrets: secretsOf(n.Settings), State: StateUnseen}
 	if !seen || len(b.Phases) == 0 {
 		return v
 	}
@@ -61,25 +62,23 @@ func viewNode(n fleet.Node, b fleet.Boot, seen bool, now time.Time) NodeView {
 	return v
 }
 
-// A Change is the answer to a request that changes something.
-type Change struct {
-	Revision fleet.Revision `json:"revision"` // at which the change holds; with DryRun, that it was computed at
-	DryRun   bool           `json:"dry_run,omitempty"`
-	Changed  []Difference   `json:"changed"` // nothing if all was so already
+// A ProfileView is a profile without secrets.
+type ProfileView struct {
+	fleet.Profile
+	Secrets []string `json:"secrets,omitempty"` // the paths of the fields that have a value and are not shown
 }
 
-// A Difference says how one object differs after a change.
-type Difference struct {
-	Kind   string  `json:"kind"`   // node, image, network, cluster
-	Name   string  `json:"name"`   // of the object
-	Action string  `json:"action"` // add, set, delete
-	Fields []Field `json:"fields,omitempty"`
+func viewProfile(p fleet.Profile) ProfileView {
+	return ProfileView{p.WithoutSecrets(), secretsOf(p.Settings)}
 }
 
-// A Field is one field of an object before and after a change, as JSON has it. Was is "" for what was not there, Is
-// is "" for what is no more.
-type Field struct {
-	Name string `json:"name"`
-	Was  string `json:"was,omitempty"`
-	Is   string `json:"is,omitempty"`
+// passwordPath is the path of the one field that can be written and not read.
+const passwordPath = "bmc.password"
+
+// secretsOf returns the paths of the secrets that settings hold.
+func secretsOf(s fleet.Settings) []string {
+	if len(s.BMC.Password) == 0 {
+		return nil
+	}
+	return []string{passwordPath}
 }

@@ -1,0 +1,193 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/samara-hpc/samara/fleet"
+)
+
+// A comparer compares objects. It remembers what changes of fields need: the table of fields is searched once for each.
+type comparer struct {
+	needs map[string]string // by path
+}
+
+func newComparer() comparer { return comparer{map[string]string{}} }
+
+// needsOf returns what makes a change of a field effective on a node that runs; "" if nothing is to be done.
+func (c comparer) needsOf(path string) string {
+	needs, known := c.needs[path]
+	if !known {
+		if f, ok := fleet.FieldOf(path); ok && f.Needs != fleet.NeedsNothing {
+			needs = f.Needs.String()
+		}
+		c.needs[path] = needs
+	}
+	return needs
+}
+
+// settings compares what a node or a profile says.
+func (c comparer) settings(was, is iter.Seq2[string, string], had, has fleet.Secret) []Field {
+	a, b := maps.Collect(was), maps.Collect(is)
+	if len(had) > 0 && len(has) > 0 && !bytes.Equal(had, has) {
+		b[passwordPath] = "(another secret)"
+	}
+	fields := between(a, b)
+	for at := range fields {
+		fields[at].Needs = c.needsOf(fields[at].Name)
+	}
+	return fields
+}
+
+func (c comparer) nodes(was, is *fleet.Node) []Field {
+	if was == nil {
+		was = new(fleet.Node)
+	}
+	return c.settings(was.Values(), is.Values(), was.BMC.Password, is.BMC.Password)
+}
+
+func (c comparer) profiles(was, is *fleet.Profile) []Field {
+	if was == nil {
+		was = new(fleet.Profile)
+	}
+	return c.settings(was.Values(), is.Values(), was.BMC.Password, is.BMC.Password)
+}
+
+// asJSON compares two objects by what JSON has of them. A revision always differs, and is left out, as is the name.
+func asJSON[T any](was, is *T) []Field {
+	a, b := flatten(was), flatten(is)
+	for _, ignored := range []string{"revision", "name"} {
+		delete(a, ignored)
+		delete(b, ignored)
+	}
+	return between(a, b)
+}
+
+// between lists the fields that differ, by name.
+func between(was, is map[string]string) []Field {
+	all := maps.Clone(was)
+	maps.Copy(all, is)
+	var out []Field
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if was[name] != is[name] {
+			out = append(out, Field{Name: name, Was: was[name], Is: is[name]})
+		}
+	}
+	return out
+}
+
+// compareAll compares the objects with those names by fields, to which what was not there is nil. Those that are alike are
+// left out. The result is never nil.
+func compareAll[T any](kind string, names []string, before, after func(string) (T, bool), fields func(was, is *T) []Field) []Difference {
+	out := []Difference{}
+	for _, name := range names {
+		was, had := before(name)
+		is, has := after(name)
+		switch {
+		case !had && has:
+			out = append(out, Difference{Kind: kind, Name: name, Action: "add", Fields: fields(nil, &is)})
+		case had && !has:
+			out = append(out, Difference{Kind: kind, Name: name, Action: "delete"})
+		case had && has:
+			if f := fields(&was, &is); len(f) > 0 {
+				out = append(out, Difference{Kind: kind, Name: name, Action: "set", Fields: f})
+			}
+		}
+	}
+	return out
+}
+
+// changedNames returns the names of the objects that are in one sequence alone, or in both at different revisions. Both
+// are in the order of names.
+func changedNames[T any](before, after iter.Seq[T], key func(T) (string, fleet.Revision)) []string {
+	var names []string
+	next, stop := iter.Pull(before)
+	defer stop()
+	was, more := next()
+	for is := range after {
+		name, revision := key(is)
+		for more {
+			old, _ := key(was)
+			if old >= name {
+				break
+			}
+			names = append(names, old) // deleted
+			was, more = next()
+		}
+		same := false
+		if more {
+			if old, at := key(was); old == name {
+				same = at == revision
+				was, more = next()
+			}
+		}
+		if !same {
+			names = append(names, name)
+		}
+	}
+	for ; more; was, more = next() {
+		old, _ := key(was)
+		names = append(names, old)
+	}
+	return names
+}
+
+// flatten returns the fields of v as JSON has them, each as one line of text: "interfaces.default.mac" for a list of
+// objects with names, "dns" with blanks between for a list of words. Nil has none.
+func flatten(v any) map[string]string {
+	out := map[string]string{}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return out // the state's own objects always encode
+	}
+	var tree any
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	if err := d.Decode(&tree); err != nil {
+		return out
+	}
+	flattenInto(out, "", tree)
+	return out
+}
+
+func flattenInto(out map[string]string, path string, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, field := range v {
+			flattenInto(out, strings.TrimPrefix(path+"."+key, "."), field)
+		}
+	case []any:
+		var words []string
+		for _, item := range v {
+			object, ok := item.(map[string]any)
+			if !ok {
+				words = append(words, word(item))
+				continue
+			}
+			name := word(object["name"])
+			delete(object, "name")
+			flattenInto(out, path+"."+name, object)
+		}
+		if len(words) > 0 {
+			out[path] = strings.Join(words, " ")
+		}
+	case nil:
+	default:
+		out[path] = word(v)
+	}
+}
+
+func word(v any) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}

@@ -1,0 +1,46 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/samara-hpc/samara/fleet"
+)
+
+// An ETag is a fleet.Condition, which is met as long as what the answer told has not changed: an object, or for a list the
+// whole configuration. So any ETag can be sent with any change.
+
+// ifMatchHeader holds the ETag of what a client saw, as ifParam does: the change is made to that, or not at all.
+const ifMatchHeader = "If-Match"
+
+// stateKind is the kind of a condition on the whole configuration.
+const stateKind = "state"
+
+// tagOf returns the ETag that stands for a condition.
+func tagOf(c fleet.Condition) string { return strconv.Quote(c.String()) }
+
+// conditionsOf returns what r wants to be so, by its query and its header.
+func conditionsOf(r *http.Request) ([]fleet.Condition, error) {
+	var all []fleet.Condition
+	for _, text := range r.URL.Query()[ifParam] {
+		c, err := fleet.ParseCondition(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	for _, tag := range r.Header.Values(ifMatchHeader) {
+		text, err := strconv.Unquote(strings.TrimSpace(tag))
+		if err != nil {
+			return nil, fmt.Errorf("%w %s %.100q: want one ETag as an answer gave it", fleet.ErrInvalid, ifMatchHeader, tag)
+		}
+		c, err := fleet.ParseCondition(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", ifMatchHeader, err)
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}

@@ -1,0 +1,156 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"net/url"
+	"strconv"
+
+	"github.com/samara-hpc/samara/fleet"
+)
+
+// The query parameters of lists of nodes, beside afterParam.
+const (
+	limitParam    = "limit"    // at most that many; the answer's Link says how to go on
+	resolvedParam = "resolved" // "1": with what their profiles say
+)
+
+// maxPage bounds the limit of a list.
+const maxPage = 10_000
+
+// viewNodes views nodes with what was seen of them. The result is never nil.
+func (s *Server) viewNodes(nodes iter.Seq[fleet.Node]) []NodeView {
+	latest, faults, now := s.Observer.Latest(), s.faults(), s.Now()
+	views := []NodeView{}
+	for n := range nodes {
+		b, seen := latest[n.Name]
+		v := viewNode(n, b, seen, now)
+		v.Faults = faults[n.Name]
+		views = append(views, v)
+	}
+	return views
+}
+
+func (s *Server) listNodes(_ context.Context, r *request, _ none) ([]NodeView, error) {
+	resolved, err := flagOf(r.Request, resolvedParam)
+	if err != nil {
+		return nil, err
+	}
+	query := r.URL.Query()
+	limit, err := limitOf(query)
+	if err != nil {
+		return nil, err
+	}
+	all := r.state.Nodes()
+	if resolved {
+		all = r.state.ResolveAll()
+	}
+	if limit == 0 && !query.Has(afterParam) {
+		return s.viewNodes(all), nil
+	}
+	return s.viewNodes(r.pageOf(query, limit, resolved)), nil
+}
+
+// pageOf yields the nodes of one page, and notes where the next one is. It resolves no others.
+func (r *request) pageOf(query url.Values, limit int, resolved bool) iter.Seq[fleet.Node] {
+	return func(yield func(fleet.Node) bool) {
+		last, taken, after := "", 0, query.Get(afterParam)
+		for n := range r.state.Nodes() {
+			if n.Name <= after {
+				continue
+			}
+			if limit != 0 && taken == limit {
+				query.Set(afterParam, last)
+				r.next = r.URL.Path + "?" + query.Encode()
+				return
+			}
+			last, taken = n.Name, taken+1
+			if resolved {
+				n, _ = r.state.Resolve(n.Name) // it was just there
+			}
+			if !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+// limitOf returns the limit that a query sets; 0 is none.
+func limitOf(query url.Values) (int, error) {
+	text := query.Get(limitParam)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxPage {
+		return 0, fmt.Errorf("%w %s %.40q: want 1 to %d", fleet.ErrInvalid, limitParam, text, maxPage)
+	}
+	return n, nil
+}
+
+func (s *Server) node(_ context.Context, r *request, _ none) (NodeView, error) {
+	resolved, err := flagOf(r.Request, resolvedParam)
+	if err != nil {
+		return NodeView{}, err
+	}
+	n, err := r.node()
+	if err != nil {
+		return NodeView{}, err
+	}
+	if resolved {
+		if n, err = r.state.Resolve(n.Name); err != nil {
+			return NodeView{}, err
+		}
+	}
+	b, seen := s.Observer.Latest()[n.Name]
+	v := viewNode(n, b, seen, s.Now())
+	v.Faults = s.faults()[n.Name]
+	return v, nil
+}
+
+// node returns the node that r's path names, as it was written.
+func (r *request) node() (fleet.Node, error) {
+	name := r.PathValue("node")
+	n, ok := r.state.Node(name)
+	if !ok {
+		return fleet.Node{}, fmt.Errorf("node %q: %w", name, fleet.ErrNotFound)
+	}
+	r.about = fleet.Condition{Kind: "node", Name: name, Revision: n.Revision}
+	return n, nil
+}
+
+func (s *Server) why(_ context.Context, r *request, _ none) ([]fleet.Provenance, error) {
+	n, err := r.node()
+	if err != nil {
+		return nil, err
+	}
+	all, err := r.state.Why(n.Name)
+	return append([]fleet.Provenance{}, all...), err
+}
+
+func (s *Server) boots(_ context.Context, r *request, _ none) ([]fleet.Boot, error) {
+	n, err := r.node()
+	if err != nil {
+		return nil, err
+	}
+	return append([]fleet.Boot{}, s.Observer.Boots(n.Name)...), nil
+}
+
+func (s *Server) listProfiles(_ context.Context, r *request, _ none) ([]ProfileView, error) {
+	views := []ProfileView{}
+	for p := range r.state.Profiles() {
+		views = append(views, viewProfile(p))
+	}
+	return views, nil
+}
+
+func (s *Server) profile(_ context.Context, r *request, _ none) (ProfileView, error) {
+	name := r.PathValue("profile")
+	p, ok := r.state.Profile(name)
+	if !ok {
+		return ProfileView{}, fmt.Errorf("profile %q: %w", name, fleet.ErrNotFound)
+	}
+	r.about = fleet.Condition{Kind: "profile", Name: name, Revision: p.Revision}
+	return viewProfile(p), nil
+}
