@@ -14,6 +14,9 @@ func (s State) Apply(e Entry, rev Revision) (State, error) {
 		next = s
 	}
 	next.rev = rev
+	if err == nil {
+		next = s.remember(next, e)
+	}
 	// A snapshot of format 1 has no place for outcomes: replicas that read one must know what the others know.
 	if e.ID != "" && next.Format() >= 2 {
 		next.outcomes = next.outcomes.add(newOutcome(e.ID, rev, err))

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bytes"
 	"cmp"
 	"maps"
 	"net/netip"
@@ -13,13 +14,17 @@ import (
 // An attribute is one row of the table of fields: what a T says by it, and how that is laid over what another says.
 // What a T holds may be shared with others and is never modified in place.
 type attribute[T any] struct {
-	Field
-	under []Field // of the parts, if it has parts; then Field is none itself
+	*Field         // nil if it has parts
+	under  []Field // of the parts
 
 	// lay makes to say what from says, if that says anything.
 	lay func(to, from *T)
+	// same reports whether two say the same.
+	same func(a, b *T) bool
 	// settle takes away from a T over which all was laid what is not to stay; nil for most.
 	settle func(of *T)
+	// tidy gives what of says the one form of all that say the same, in place; nil if there is but one form.
+	tidy func(of *T)
 	// say tells what of says, if anything, under a path that ends before the attribute's own name.
 	say func(of *T, path string, tell teller)
 }
@@ -28,6 +33,7 @@ type attribute[T any] struct {
 // list is told at once, as its words.
 type teller func(f *Field, path string, value string, words []string)
 
+// nodeOnly marks a as what profiles cannot have. It is for the making of the table.
 func (a attribute[T]) nodeOnly() attribute[T] {
 	a.NodeOnly = true
 	return a
@@ -38,13 +44,14 @@ func (a attribute[T]) fields() []Field {
 	if a.under != nil {
 		return a.under
 	}
-	return []Field{a.Field}
+	return []Field{*a.Field}
 }
 
 // plain returns the attribute of a value that is replaced as a whole by another that says something.
-func plain[T, V any](f Field, at func(*T) *V, says func(V) bool, text func(V) string) attribute[T] {
+func plain[T, V any](f *Field, at func(*T) *V, says func(V) bool, same func(a, b V) bool, text func(V) string) attribute[T] {
 	return attribute[T]{
 		Field: f,
+		same:  func(a, b *T) bool { return same(*at(a), *at(b)) },
 		lay: func(to, from *T) {
 			if v := *at(from); says(v) {
 				*at(to) = v
@@ -52,61 +59,65 @@ func plain[T, V any](f Field, at func(*T) *V, says func(V) bool, text func(V) st
 		},
 		say: func(of *T, path string, tell teller) {
 			if v := *at(of); says(v) {
-				tell(&f, path+f.Path, text(v), nil)
+				tell(f, path+f.Path, text(v), nil)
 			}
 		},
 	}
 }
 
+func equal[V comparable](a, b V) bool { return a == b }
+
 func text[T any, V ~string](path, warewulf string, needs Needs, doc string, at func(*T) *V) attribute[T] {
-	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindText, Needs: needs, Doc: doc}, at,
-		func(v V) bool { return v != "" }, func(v V) string { return string(v) })
+	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindText, Needs: needs, Doc: doc}, at,
+		func(v V) bool { return v != "" }, equal, func(v V) string { return string(v) })
 }
 
 func number[T any, V ~int | ~int64](path, warewulf string, needs Needs, doc string, at func(*T) *V) attribute[T] {
-	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindNumber, Needs: needs, Doc: doc}, at,
-		func(v V) bool { return v != 0 }, func(v V) string { return strconv.FormatInt(int64(v), 10) })
+	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindNumber, Needs: needs, Doc: doc}, at,
+		func(v V) bool { return v != 0 }, equal, func(v V) string { return strconv.FormatInt(int64(v), 10) })
 }
 
 func truth[T any](path, warewulf string, needs Needs, doc string, at func(*T) **bool) attribute[T] {
-	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindBool, Needs: needs, Doc: doc}, at,
-		func(v *bool) bool { return v != nil }, func(v *bool) string { return strconv.FormatBool(*v) })
+	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindBool, Needs: needs, Doc: doc}, at,
+		func(v *bool) bool { return v != nil }, func(a, b *bool) bool { return a == b || a != nil && b != nil && *a == *b }, func(v *bool) string { return strconv.FormatBool(*v) })
 }
 
 func address[T any](path, warewulf string, needs Needs, doc string, at func(*T) *netip.Addr) attribute[T] {
-	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindAddress, Needs: needs, Doc: doc}, at, netip.Addr.IsValid, netip.Addr.String)
+	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindAddress, Needs: needs, Doc: doc}, at, netip.Addr.IsValid, equal, netip.Addr.String)
 }
 
 func netmask[T any](path, warewulf string, needs Needs, doc string, at func(*T) *Netmask) attribute[T] {
-	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindNetmask, Needs: needs, Doc: doc}, at,
-		func(v Netmask) bool { return v != 0 }, Netmask.String)
+	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindNetmask, Needs: needs, Doc: doc}, at,
+		func(v Netmask) bool { return v != 0 }, equal, Netmask.String)
 }
 
 func hardware[T any](path, warewulf string, needs Needs, doc string, at func(*T) *MAC) attribute[T] {
-	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindMAC, Needs: needs, Doc: doc}, at,
-		func(v MAC) bool { return v != MAC{} }, MAC.String)
+	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindMAC, Needs: needs, Doc: doc}, at,
+		func(v MAC) bool { return v != MAC{} }, equal, MAC.String)
 }
 
 func image[T any](path, warewulf string, needs Needs, doc string, at func(*T) *ImageRef) attribute[T] {
-	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindImage, Needs: needs, Doc: doc}, at,
-		func(v ImageRef) bool { return !v.IsZero() }, ImageRef.String)
+	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindImage, Needs: needs, Doc: doc}, at,
+		func(v ImageRef) bool { return !v.IsZero() }, equal, ImageRef.String)
 }
 
 func moment[T any](path, warewulf string, needs Needs, doc string, at func(*T) *time.Time) attribute[T] {
-	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindTime, Needs: needs, Doc: doc}, at,
-		func(v time.Time) bool { return !v.IsZero() }, stamp)
+	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindTime, Needs: needs, Doc: doc}, at,
+		func(v time.Time) bool { return !v.IsZero() }, time.Time.Equal, stamp)
 }
 
 func secret[T any](path, warewulf string, needs Needs, doc string, at func(*T) *Secret) attribute[T] {
-	return plain(Field{Path: path, Warewulf: warewulf, Kind: KindText, Needs: needs, Doc: doc, Secret: true}, at,
-		func(v Secret) bool { return len(v) > 0 }, Secret.String)
+	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindText, Needs: needs, Doc: doc, Secret: true}, at,
+		func(v Secret) bool { return len(v) > 0 }, func(a, b Secret) bool { return bytes.Equal(a, b) }, Secret.String)
 }
 
 // list returns the attribute of words that are appended to others.
 func list[T any](path, warewulf string, needs Needs, doc string, at func(*T) *[]string, negatable bool) attribute[T] {
-	f := Field{Path: path, Warewulf: warewulf, Kind: KindList, Needs: needs, Doc: doc, negatable: negatable}
+	f := &Field{Path: path, Warewulf: warewulf, Kind: KindList, Needs: needs, Doc: doc, negatable: negatable}
 	return attribute[T]{
 		Field: f,
+		same:  func(a, b *T) bool { return slices.Equal(*at(a), *at(b)) },
+		tidy:  func(of *T) { *at(of) = orNil(*at(of)) },
 		lay: func(to, from *T) {
 			switch words := *at(from); {
 			case len(words) == 0:
@@ -118,7 +129,7 @@ func list[T any](path, warewulf string, needs Needs, doc string, at func(*T) *[]
 		},
 		say: func(of *T, path string, tell teller) {
 			if words := *at(of); len(words) > 0 {
-				tell(&f, path+f.Path, strings.Join(words, " "), words)
+				tell(f, path+f.Path, strings.Join(words, " "), words)
 			}
 		},
 	}
@@ -149,9 +160,15 @@ func isNegation(word string) bool { return strings.HasPrefix(word, "~") }
 
 // keyed returns the attribute of texts by a key, each of which replaces the one with its key.
 func keyed[T any](path, warewulf string, needs Needs, doc string, at func(*T) *map[string]string) attribute[T] {
-	f := Field{Path: path + ".*", Warewulf: warewulf + ".*", Kind: KindText, Needs: needs, Doc: doc}
+	f := &Field{Path: path + ".*", Warewulf: warewulf + ".*", Kind: KindText, Needs: needs, Doc: doc}
 	return attribute[T]{
 		Field: f,
+		same:  func(a, b *T) bool { return maps.Equal(*at(a), *at(b)) },
+		tidy: func(of *T) {
+			if len(*at(of)) == 0 {
+				*at(of) = nil
+			}
+		},
 		lay: func(to, from *T) {
 			switch m := *at(from); {
 			case len(m) == 0:
@@ -166,7 +183,7 @@ func keyed[T any](path, warewulf string, needs Needs, doc string, at func(*T) *m
 		say: func(of *T, above string, tell teller) {
 			m := *at(of)
 			for _, key := range slices.Sorted(maps.Keys(m)) {
-				tell(&f, above+path+"."+pathKey(key), m[key], nil)
+				tell(f, above+path+"."+pathKey(key), m[key], nil)
 			}
 		},
 	}
@@ -195,10 +212,31 @@ func below[T any](path, warewulf string, rows []attribute[T]) []Field {
 	return out
 }
 
+// sameRows reports whether two say the same by each row.
+func sameRows[T any](rows []attribute[T], a, b *T) bool {
+	for i := range rows {
+		if !rows[i].same(a, b) {
+			return false
+		}
+	}
+	return true
+}
+
+// tidyRows tidies what of says by each row.
+func tidyRows[T any](rows []attribute[T], of *T) {
+	for i := range rows {
+		if tidy := rows[i].tidy; tidy != nil {
+			tidy(of)
+		}
+	}
+}
+
 // inner returns the attribute of a part, whose attributes are laid each by itself.
 func inner[T, U any](path, warewulf string, rows []attribute[U], at func(*T) *U) attribute[T] {
 	return attribute[T]{
 		under: below(path, warewulf, rows),
+		same:  func(a, b *T) bool { return sameRows(rows, at(a), at(b)) },
+		tidy:  func(of *T) { tidyRows(rows, at(of)) },
 		lay: func(to, from *T) {
 			for i := range rows {
 				rows[i].lay(at(to), at(from))
@@ -215,11 +253,30 @@ func inner[T, U any](path, warewulf string, rows []attribute[U], at func(*T) *U)
 // each returns the attribute of parts with names, which are laid over those of the same name. The parts of the result
 // are in the order of names.
 func each[T, U any](path, warewulf string, rows []attribute[U], at func(*T) *[]U, name func(*U) *string) attribute[T] {
+	byName := func(a, b U) int { return cmp.Compare(*name(&a), *name(&b)) }
 	find := func(parts []U, of string) int {
 		return slices.IndexFunc(parts, func(u U) bool { return *name(&u) == of })
 	}
 	return attribute[T]{
 		under: below(path+".*", warewulf+".*", rows),
+		same: func(a, b *T) bool {
+			these, those := *at(a), *at(b)
+			for i := range these {
+				found := find(those, *name(&these[i]))
+				if found < 0 || !sameRows(rows, &these[i], &those[found]) {
+					return false
+				}
+			}
+			return len(these) == len(those)
+		},
+		tidy: func(of *T) {
+			parts := orNil(*at(of))
+			slices.SortStableFunc(parts, byName)
+			for i := range parts {
+				tidyRows(rows, &parts[i])
+			}
+			*at(of) = parts
+		},
 		lay: func(to, from *T) {
 			switch parts := *at(from); {
 			case len(parts) == 0:
@@ -238,13 +295,13 @@ func each[T, U any](path, warewulf string, rows []attribute[U], at func(*T) *[]U
 						rows[r].lay(&all[found], &parts[i])
 					}
 				}
-				slices.SortStableFunc(all, func(a, b U) int { return cmp.Compare(*name(&a), *name(&b)) })
+				slices.SortStableFunc(all, byName)
 				*at(to) = all
 			}
 		},
 		say: func(of *T, above string, tell teller) {
 			parts := slices.Clone(*at(of))
-			slices.SortStableFunc(parts, func(a, b U) int { return cmp.Compare(*name(&a), *name(&b)) })
+			slices.SortStableFunc(parts, byName)
 			for i := range parts {
 				for r := range rows {
 					rows[r].say(&parts[i], above+path+"."+pathKey(*name(&parts[i]))+".", tell)

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -39,4 +40,34 @@ func (b BMC) clone() BMC {
 	b.Write = clonePointer(b.Write)
 	b.Tags = maps.Clone(b.Tags)
 	return b
+}
+
+func (b BMC) check() error {
+	switch {
+	case b.Address.IsValid() && !isHost4(b.Address) && !isHost6(b.Address):
+		return fmt.Errorf("%w address %s: want that of a machine, without a zone", ErrInvalid, b.Address)
+	case b.Gateway.IsValid() && !isHost4(b.Gateway) && !isHost6(b.Gateway):
+		return fmt.Errorf("%w gateway %s: want the address of a machine, without a zone", ErrInvalid, b.Gateway)
+	case b.Netmask < 0 || b.Netmask > 32:
+		return fmt.Errorf("%w netmask: a prefix of %d bits, want 1 to 32", ErrInvalid, b.Netmask)
+	case b.Port < 0 || b.Port > 65535:
+		return fmt.Errorf("%w port %d: want 1 to 65535", ErrInvalid, b.Port)
+	case b.VLAN < 0 || b.VLAN > 4094:
+		return fmt.Errorf("%w VLAN %d: want 1 to 4094", ErrInvalid, b.VLAN)
+	case !slices.Contains([]string{"", "lan", "lanplus", "redfish"}, b.Driver):
+		return fmt.Errorf("%w driver %.40q: want lan, lanplus or redfish", ErrInvalid, b.Driver)
+	case b.EscapeChar != "" && (len(b.EscapeChar) != 1 || b.EscapeChar[0] <= ' ' || b.EscapeChar[0] > '~'):
+		return fmt.Errorf("%w escape character %.40q: want one printable character of ASCII", ErrInvalid, b.EscapeChar)
+	case len(b.Password) > 128 || hasControl(string(b.Password)):
+		return fmt.Errorf("%w password: want at most 128 bytes of text without control characters", ErrInvalid)
+	}
+	if err := checkText("user", b.User, 64); err != nil {
+		return err
+	}
+	if b.Template != "" {
+		if err := CheckLabel("template", b.Template); err != nil {
+			return err
+		}
+	}
+	return checkTags(b.Tags)
 }

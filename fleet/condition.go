@@ -9,20 +9,34 @@ import (
 // A Condition is that an object is at a revision. A change on conditions is made to the state that its author saw, or
 // not at all.
 type Condition struct {
-	Kind     string   `json:"kind"`           // node, image, network or cluster
-	Name     string   `json:"name,omitempty"` // none for the cluster
+	Kind     string   `json:"kind"`           // node, image, network, cluster; since format 4 also profile and state
+	Name     string   `json:"name,omitempty"` // none for cluster and state
 	Revision Revision `json:"revision"`       // 0: there must be no such object
 }
 
-// ParseCondition reads "KIND/NAME@REVISION" or "cluster@REVISION".
+// conditionState is the kind of a condition on all of the configuration: nobody has changed any of it since that revision.
+const conditionState = "state"
+
+// named reports whether the objects of that kind have names.
+func (c Condition) named() bool { return c.Kind != ObjectCluster && c.Kind != conditionState }
+
+// since returns the first format that has c.
+func (c Condition) since() int {
+	if c.Kind == ObjectProfile || c.Kind == conditionState {
+		return 4
+	}
+	return 2
+}
+
+// ParseCondition reads "KIND/NAME@REVISION", "cluster@REVISION" or "state@REVISION".
 func ParseCondition(s string) (Condition, error) {
 	object, number, found := strings.Cut(s, "@")
 	kind, name, named := strings.Cut(object, "/")
 	rev, err := strconv.ParseUint(number, 10, 64)
-	if !found || err != nil || strconv.FormatUint(rev, 10) != number || named == (kind == "cluster") {
-		return Condition{}, fmt.Errorf("%w condition %.100q: want KIND/NAME@REVISION or cluster@REVISION, KIND being node, image or network", ErrInvalid, s)
-	}
 	c := Condition{kind, name, Revision(rev)}
+	if !found || err != nil || strconv.FormatUint(rev, 10) != number || named != c.named() {
+		return Condition{}, fmt.Errorf("%w condition %.100q: want KIND/NAME@REVISION, cluster@REVISION or state@REVISION, KIND being node, profile, image or network", ErrInvalid, s)
+	}
 	return c, c.check()
 }
 
@@ -43,13 +57,15 @@ func (c Condition) check() error {
 	switch c.Kind {
 	case "node", "image", "network":
 		return CheckName(c.Kind, c.Name)
-	case "cluster":
+	case ObjectProfile:
+		return CheckLabel(c.Kind, c.Name)
+	case ObjectCluster, conditionState:
 		if c.Name != "" {
-			return fmt.Errorf("%w condition: the cluster has no name there: want cluster@REVISION", ErrInvalid)
+			return fmt.Errorf("%w condition: the %s has no name there: want %s@REVISION", ErrInvalid, c.Kind, c.Kind)
 		}
 		return nil
 	}
-	return fmt.Errorf("%w condition on a %.40q: want node, image, network or cluster", ErrInvalid, c.Kind)
+	return fmt.Errorf("%w condition on a %.40q: want node, profile, image, network, cluster or state", ErrInvalid, c.Kind)
 }
 
 // holds reports why c is not met. The error wraps ErrConflict, or ErrInvalid if no state can meet c.
@@ -57,11 +73,20 @@ func (s State) holds(c Condition) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	if c.Kind == conditionState {
+		if last := s.history.last(); last > c.Revision {
+			return fmt.Errorf("configuration %w: somebody changed it at revision %d, after revision %d; look at it again", ErrConflict, last, c.Revision)
+		}
+		return nil
+	}
 	var now Revision
 	switch c.Kind {
 	case "node":
 		n, _ := s.Node(c.Name)
 		now = n.Revision
+	case ObjectProfile:
+		p, _ := s.Profile(c.Name)
+		now = p.Revision
 	case "image":
 		i, _ := s.Image(c.Name)
 		now = i.Revision

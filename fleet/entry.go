@@ -11,8 +11,9 @@ import (
 // Format is the newest format of entries and snapshots that this release writes and reads. A cluster uses the format
 // that all of its controllers understand: State.Format. What format 1 does not have: ids and conditions of entries,
 // the kinds of command that say so in the table, armed nodes, join tokens, keys of controllers and holders of images. What
-// format 2 does not have: a cluster's Seeding.
-const Format = 3
+// format 2 does not have: a cluster's Seeding. What format 3 does not have: profiles, settings of nodes beyond image,
+// kernel arguments, rack, MAC and address, the history, and packed entries.
+const Format = 4
 
 // An Entry is one change as it stands in the log: a command and its audit record. The proposer fills in everything,
 // time included, since replicas have no clock of their own when they apply it.
@@ -65,6 +66,7 @@ var kinds = map[string]kind{
 	"controller.replace": {2, func() Command { return new(ReplaceControllers) }},
 	"discovery.arm":      {2, func() Command { return new(ArmDiscovery) }},
 	"discovery.claim":    {2, func() Command { return new(ClaimNode) }},
+	"config.edit":        {4, func() Command { return new(Edit) }},
 }
 
 // What a command says of formats beyond its kind:
@@ -112,6 +114,7 @@ func tooNew(what string, need, have int) error {
 // Limits on an entry.
 const (
 	MaxEntry      = 512 << 10 // bytes, encoded; larger things belong in blobs
+	MaxUnpacked   = 64 << 20  // bytes of an entry that is packed, before it was
 	MaxID         = 64        // characters of an entry's id
 	MaxConditions = 64
 )
@@ -137,7 +140,8 @@ func EncodeEntry(e Entry, format int) ([]byte, error) {
 	if err := e.check(); err != nil {
 		return nil, err
 	}
-	e, err := e.in(min(formatFor(e.Command, format), Format))
+	format = min(formatFor(e.Command, format), Format)
+	e, err := e.in(format)
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +153,9 @@ func EncodeEntry(e Entry, format int) ([]byte, error) {
 	b, err := json.Marshal(wireEntry{Kind: name, At: e.At.UTC(), Who: e.Who, Why: e.Why, ID: e.ID, If: e.If, Body: body})
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", name, err)
+	}
+	if format >= 4 && len(b) > packFrom {
+		return pack(name, b)
 	}
 	if len(b) > MaxEntry {
 		return nil, fmt.Errorf("%w %s: %d bytes in one change, at most %d; change fewer objects at a time", ErrInvalid, name, len(b), MaxEntry)
@@ -165,6 +172,11 @@ func (e Entry) in(format int) (Entry, error) {
 		}
 		if len(e.If) > 0 {
 			return Entry{}, tooNew(e.Command.Kind()+" on conditions", 2, format)
+		}
+	}
+	for _, c := range e.If {
+		if c.since() > format {
+			return Entry{}, tooNew(e.Command.Kind()+" on the condition "+c.String(), c.since(), format)
 		}
 	}
 	if need := formatOf(e.Command); need > format {
@@ -218,7 +230,11 @@ func checkID(what, s string) error {
 // and a test that plays an older release less. Its error wraps ErrUndecodable.
 func DecodeEntry(b []byte, format int) (Entry, error) {
 	var w wireEntry
-	if err := decodeStrict(b, &w); err != nil {
+	b, packed, err := unpack(b)
+	if err == nil {
+		err = decodeStrict(b, &w)
+	}
+	if err != nil {
 		return Entry{}, fmt.Errorf("%w: %w", ErrUndecodable, err)
 	}
 	k, ok := kinds[w.Kind]
@@ -230,8 +246,14 @@ func DecodeEntry(b []byte, format int) (Entry, error) {
 		return Entry{}, fmt.Errorf("%w: %s: %w", ErrUndecodable, w.Kind, err)
 	}
 	need := formatOf(c)
-	if w.ID != "" || len(w.If) > 0 {
+	if w.ID != "" {
 		need = max(need, 2)
+	}
+	for _, c := range w.If {
+		need = max(need, c.since())
+	}
+	if packed {
+		need = max(need, 4)
 	}
 	if need > format {
 		return Entry{}, fmt.Errorf("%w: %s of format %d, want at most %d; this controller is too old for its cluster", ErrUndecodable, w.Kind, need, format)

@@ -214,8 +214,8 @@ func TestAnOldReleaseStopsAtWhatItCannotRead(t *testing.T) {
 		"an id with a blank":     `{"kind":"node.delete","id":"a b","body":{"names":["n1"]}}`,
 		"a long id":              `{"kind":"node.delete","id":"` + strings.Repeat("a", MaxID+1) + `","body":{"names":["n1"]}}`,
 		"a condition on a blob":  `{"kind":"node.delete","if":[{"kind":"blob","name":"a","revision":1}],"body":{"names":["n1"]}}`,
-		"a format of tomorrow":   `{"kind":"cluster.format","body":{"format":4}}`,
-		"a cluster of tomorrow":  `{"kind":"cluster.init","body":{"cluster":{"name":"c1","format":4}}}`,
+		"a format of tomorrow":   fmt.Sprintf(`{"kind":"cluster.format","body":{"format":%d}}`, Format+1),
+		"a cluster of tomorrow":  fmt.Sprintf(`{"kind":"cluster.init","body":{"cluster":{"name":"c1","format":%d}}}`, Format+1),
 		"too many conditions":    `{"kind":"node.delete","if":[` + strings.Repeat(`{"kind":"cluster","revision":1},`, MaxConditions) + `{"kind":"cluster","revision":1}],"body":{}}`,
 		"a condition's new word": `{"kind":"node.delete","if":[{"kind":"cluster","revision":1,"not":true}],"body":{}}`,
 	} {
@@ -308,7 +308,7 @@ func TestSnapshotsSayTheirFormat(t *testing.T) {
 		t.Errorf("head %s, want %s", head, want)
 	}
 	for what, c := range map[string]struct{ snapshot, text string }{
-		"of a newer release":          {`{"samara":"state","format":4}` + "\n" + rest, "install the release that wrote it"},
+		"of a newer release":          {fmt.Sprintf(`{"samara":"state","format":%d}`, Format+1) + "\n" + rest, "install the release that wrote it"},
 		"of another thing":            {`{"samara":"backup","format":1}` + "\n" + rest, "not that of a snapshot"},
 		"whose format is another":     {`{"samara":"state","format":1}` + "\n" + rest, "its cluster 2"},
 		"without a line's end":        {strings.Repeat("x", 1<<16), "not that of a snapshot"},

@@ -44,8 +44,11 @@ func (i Image) Version(number int) (ImageVersion, bool) {
 }
 
 func (v ImageVersion) check() error {
-	for what, b := range map[string]Blob{"root": v.Root, "torrent": v.Torrent, "kernel": v.Kernel, "initramfs": v.Initramfs} {
-		if err := b.check(what); err != nil {
+	for _, part := range [...]struct {
+		what string
+		blob Blob
+	}{{"root", v.Root}, {"torrent", v.Torrent}, {"kernel", v.Kernel}, {"initramfs", v.Initramfs}} { // in one order: every replica gives the same reason
+		if err := part.blob.check(part.what); err != nil {
 			return err
 		}
 	}

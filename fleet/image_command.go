@@ -143,11 +143,21 @@ func (c DeleteImage) apply(s State, a applied) (State, error) {
 		return s, err
 	}
 	left := slices.DeleteFunc(slices.Clone(img.Versions), func(v ImageVersion) bool { return c.Version == 0 || v.Number == c.Version })
-	users := s.nodesWhere(func(n Node) bool {
-		return n.Image.Name == c.Image && (len(left) == 0 || n.Image.Version == c.Version)
-	})
+	uses := func(ref ImageRef) bool {
+		return ref.Name == c.Image && (len(left) == 0 || ref.Version == c.Version)
+	}
+	var profiles []string
+	users := s.nodesWhere(func(n Node) bool { return uses(n.Image) })
 	if len(users) > 0 {
-		return s, fmt.Errorf("image %s: %w by %s", ImageRef{c.Image, c.Version}, ErrInUse, nameSome(users))
+		return s, fmt.Errorf("image %s: %w by %s", ImageRef{c.Image, c.Version}, ErrInUse, s.nameUsers(users))
+	}
+	for p := range s.Profiles() {
+		if uses(p.Image) {
+			profiles = append(profiles, p.Name)
+		}
+	}
+	if len(profiles) > 0 {
+		return s, fmt.Errorf("image %s: %w by %s", ImageRef{c.Image, c.Version}, ErrInUse, foldSome("profile", profiles))
 	}
 	if len(left) == 0 {
 		s.images = s.images.drop([]byte(c.Image))

@@ -64,3 +64,49 @@ func (n Netmask) String() string {
 	m := ^uint32(0) << (32 - n)
 	return netip.AddrFrom4([4]byte{byte(m >> 24), byte(m >> 16), byte(m >> 8), byte(m)}).String()
 }
+
+// check validates what came later than names and MAC addresses.
+func (i Interface) check() error {
+	if i.Type != "" {
+		if err := CheckLabel("type", i.Type); err != nil {
+			return err
+		}
+	}
+	if err := checkDevice(i.Device); err != nil {
+		return err
+	}
+	switch {
+	case i.Netmask < 0 || i.Netmask > 32:
+		return fmt.Errorf("%w netmask: a prefix of %d bits, want 1 to 32", ErrInvalid, i.Netmask)
+	case i.Gateway.IsValid() && !isHost4(i.Gateway):
+		return fmt.Errorf("%w gateway %s: want the IPv4 address of a machine", ErrInvalid, i.Gateway)
+	case i.IP6.IsValid() && !isHost6(i.IP6):
+		return fmt.Errorf("%w address %s: want the IPv6 address of a machine, without a zone", ErrInvalid, i.IP6)
+	case i.Prefix6 < 0 || i.Prefix6 > 128:
+		return fmt.Errorf("%w IPv6 prefix of %d bits: want 1 to 128", ErrInvalid, i.Prefix6)
+	case i.Gateway6.IsValid() && !isHost6(i.Gateway6):
+		return fmt.Errorf("%w gateway %s: want the IPv6 address of a machine, without a zone", ErrInvalid, i.Gateway6)
+	case i.MTU != 0 && (i.MTU < 68 || i.MTU > 65535): // RFC 791, 3.2: every machine forwards 68
+		return fmt.Errorf("%w MTU %d: want 68 to 65535", ErrInvalid, i.MTU)
+	}
+	return checkTags(i.Tags)
+}
+
+// checkDevice refuses names that the kernel gives no network device (dev_valid_name in net/core/dev.c).
+func checkDevice(name string) error {
+	if name == "" {
+		return nil
+	}
+	if len(name) > 15 || name == "." || name == ".." || strings.ContainsAny(name, "/:") {
+		return fmt.Errorf("%w device %.40q: want 1 to 15 characters without / and :", ErrInvalid, name)
+	}
+	return checkWord("device", name)
+}
+
+func isHost4(a netip.Addr) bool {
+	return a.Is4() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback()
+}
+
+func isHost6(a netip.Addr) bool {
+	return a.Is6() && !a.Is4In6() && a.Zone() == "" && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback()
+}

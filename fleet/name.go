@@ -22,6 +22,23 @@ func CheckName(kind, s string) error {
 	return nil
 }
 
+// CheckLabel reports why s cannot name a profile, an overlay, a tag or a resource, which appear in URLs, file names and
+// scripts, but not in host names: want letters, digits, and between them hyphens, underscores and dots, at most 63 bytes.
+func CheckLabel(kind, s string) error {
+	if s == "" || len(s) > 63 {
+		return fmt.Errorf("%w %s name %.80q: want 1 to 63 characters", ErrInvalid, kind, s)
+	}
+	for i, r := range s {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+		case strings.ContainsRune("-_.", r) && i > 0 && i < len(s)-1:
+		default:
+			return fmt.Errorf("%w %s name %q: %q at position %d; want letters, digits and inner hyphens, underscores and dots", ErrInvalid, kind, s, r, i+1)
+		}
+	}
+	return nil
+}
+
 // CheckDomain reports why s cannot be a DNS domain. The empty domain is allowed.
 func CheckDomain(s string) error {
 	if s == "" {

@@ -150,3 +150,9 @@ func (n Network) check() error {
 	}
 	return nil
 }
+
+// same reports whether two networks say the same, whenever they were written.
+func (n Network) same(other Network) bool {
+	return n.Name == other.Name && n.Subnet == other.Subnet && n.Gateway == other.Gateway && slices.Equal(n.DNS, other.DNS) &&
+		n.Domain == other.Domain && n.DHCP == other.DHCP && n.Discovery == other.Discovery
+}

@@ -26,23 +26,11 @@ func (c PutNetwork) apply(s State, a applied) (State, error) {
 	case !exists && !c.Create:
 		return s, fmt.Errorf("network %s: %w", n.Name, ErrNotFound)
 	}
-	for other := range s.Networks() {
-		if other.Name != n.Name && other.Subnet.Overlaps(n.Subnet) {
-			return s, fmt.Errorf("%w subnet %s of network %s: overlaps network %s (%s)", ErrInvalid, n.Subnet, n.Name, other.Name, other.Subnet)
-		}
-	}
-	if s.cluster != nil && !n.Discovery.IsZero() {
-		for _, ctl := range s.cluster.Controllers {
-			if n.Discovery.Contains(ctl.Address) {
-				return s, fmt.Errorf("%w discovery pool %s of network %s: contains controller %s (%s)", ErrInvalid, n.Discovery, n.Name, ctl.ID, ctl.Address)
-			}
-		}
+	if err := s.checkNetwork(n); err != nil {
+		return s, err
 	}
 	old, _ := s.Network(n.Name)
-	n.DNS = slices.Clone(n.DNS)
-	n.Revision = a.rev
-	next := s
-	next.networks = s.networks.put([]byte(n.Name), n)
+	next := s.storeNetwork(n, a.rev)
 	if !exists {
 		return next, nil
 	}
@@ -56,7 +44,43 @@ func (c PutNetwork) apply(s State, a applied) (State, error) {
 			}
 		}
 	}
+	for node := range next.ResolveAll() {
+		if err := next.checkResolved(node); err != nil {
+			return s, fmt.Errorf("network %s: %w", n.Name, err)
+		}
+	}
 	return next, nil
+}
+
+// checkNetwork validates n against the rest of the state.
+func (s State) checkNetwork(n Network) error {
+	for other := range s.Networks() {
+		if other.Name != n.Name && other.Subnet.Overlaps(n.Subnet) {
+			return fmt.Errorf("%w subnet %s of network %s: overlaps network %s (%s)", ErrInvalid, n.Subnet, n.Name, other.Name, other.Subnet)
+		}
+	}
+	if s.cluster != nil && !n.Discovery.IsZero() {
+		for _, ctl := range s.cluster.Controllers {
+			if n.Discovery.Contains(ctl.Address) {
+				return fmt.Errorf("%w discovery pool %s of network %s: contains controller %s (%s)", ErrInvalid, n.Discovery, n.Name, ctl.ID, ctl.Address)
+			}
+		}
+	}
+	return nil
+}
+
+func (s State) storeNetwork(n Network, rev Revision) State {
+	n.DNS = slices.Clone(n.DNS)
+	n.Revision = rev
+	s = s.note(Ref{ObjectNetwork, n.Name})
+	s.networks = s.networks.put([]byte(n.Name), &n)
+	return s
+}
+
+func (s State) deleteNetwork(name string) State {
+	s = s.note(Ref{ObjectNetwork, name})
+	s.networks = s.networks.drop([]byte(name))
+	return s
 }
 
 // DeleteNetwork removes a network on which no node has an address.
@@ -75,8 +99,7 @@ func (c DeleteNetwork) apply(s State, _ applied) (State, error) {
 	if users := s.nodesWhere(func(node Node) bool {
 		return slices.ContainsFunc(node.Interfaces, func(i Interface) bool { return i.IP.IsValid() && n.Subnet.Contains(i.IP) })
 	}); len(users) > 0 {
-		return s, fmt.Errorf("network %s: %w by %s", c.Name, ErrInUse, nameSome(users))
+		return s, fmt.Errorf("network %s: %w by %s", c.Name, ErrInUse, s.nameUsers(users))
 	}
-	s.networks = s.networks.drop([]byte(c.Name))
-	return s, nil
+	return s.deleteNetwork(c.Name), nil
 }

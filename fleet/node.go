@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -29,31 +30,34 @@ func (n Node) check() error {
 	if err := CheckName("node", n.Name); err != nil {
 		return err
 	}
-	if len(n.Interfaces) > MaxInterfaces {
-		return fmt.Errorf("%w node %s: %d interfaces, at most %d", ErrInvalid, n.Name, len(n.Interfaces), MaxInterfaces)
+	if err := n.Settings.checkFormer("node", n.Name); err != nil {
+		return err
 	}
-	seen := map[string]bool{}
-	for _, i := range n.Interfaces {
-		if err := CheckName("interface", i.Name); err != nil {
-			return fmt.Errorf("node %s: %w", n.Name, err)
-		}
-		if seen[i.Name] {
-			return fmt.Errorf("%w node %s: two interfaces named %s", ErrInvalid, n.Name, i.Name)
-		}
-		seen[i.Name] = true
-		if i.MAC != (MAC{}) && i.MAC[0]&1 != 0 {
-			return fmt.Errorf("%w node %s: interface %s: group MAC address %s", ErrInvalid, n.Name, i.Name, i.MAC)
-		}
-	}
-	if n.Rack != "" {
-		if err := CheckName("rack", n.Rack); err != nil {
-			return fmt.Errorf("node %s: %w", n.Name, err)
-		}
-	}
-	if err := checkKernelArgs(n.KernelArgs); err != nil {
+	if err := n.Settings.check(); err != nil {
 		return fmt.Errorf("node %s: %w", n.Name, err)
 	}
-	return n.Image.check()
+	if err := checkText("asset key", n.AssetKey, 128); err != nil {
+		return fmt.Errorf("node %s: %w", n.Name, err)
+	}
+	return checkBesides("node", n.Name, n.Comment, n.Profiles)
+}
+
+// needs returns the first format that has all that n says.
+func (n Node) needs() int {
+	later := n.Settings
+	later.Image, later.KernelArgs, later.Rack, later.Interfaces = ImageRef{}, nil, "", nil
+	more := n.Comment != "" || n.Profiles != nil || n.AssetKey != "" || !sameRows(settingsTable, &later, new(Settings))
+	for _, i := range n.Interfaces {
+		i.MAC, i.IP = MAC{}, netip.Addr{}
+		more = more || !sameRows(interfaceTable, &i, new(Interface))
+	}
+	switch {
+	case more:
+		return 4
+	case !n.Discover.IsZero():
+		return 2
+	}
+	return 1
 }
 
 // checkKernelArgs keeps an argument one word of one line of a boot script, and keeps our own names for ourselves.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 )
 
 // AddNodes creates nodes, all or none.
@@ -16,10 +15,11 @@ type AddNodes struct {
 func (AddNodes) Kind() string { return "node.add" }
 
 func (c AddNodes) needs() int {
-	if slices.ContainsFunc(c.Nodes, func(n Node) bool { return !n.Discover.IsZero() }) {
-		return 2
+	need := 1
+	for _, n := range c.Nodes {
+		need = max(need, n.needs())
 	}
-	return 1
+	return need
 }
 
 func (c AddNodes) apply(s State, a applied) (State, error) {
@@ -173,126 +173,7 @@ func (c DeleteNodes) apply(s State, _ applied) (State, error) {
 		if !ok {
 			return s, fmt.Errorf("node %s: %w", name, ErrNotFound)
 		}
-		next = next.disarm(n).dropAddresses(n)
-		next.nodes = next.nodes.drop([]byte(name))
+		next = next.deleteNode(n)
 	}
 	return next, nil
-}
-
-// putNode checks n against the rest of the state and stores it. What the indexes held of the node must have been
-// dropped. A node that no machine can claim is not armed.
-func (s State) putNode(n Node, rev Revision) (State, error) {
-	if err := s.checkSettings(n); err != nil {
-		return s, err
-	}
-	for at, i := range n.Interfaces {
-		if err := s.checkAddresses(i); err != nil {
-			return s, fmt.Errorf("node %s: interface %s: %w", n.Name, i.Name, err)
-		}
-		for _, other := range n.Interfaces[:at] {
-			if (i.MAC != (MAC{}) && i.MAC == other.MAC) || (i.IP.IsValid() && i.IP == other.IP) {
-				return s, fmt.Errorf("%w node %s: interfaces %s and %s have one address", ErrInvalid, n.Name, other.Name, i.Name)
-			}
-		}
-	}
-	if !n.claimable() {
-		n.Discover = time.Time{}
-	}
-	return s.indexAddresses(n).arm(n).storeNode(n, rev), nil
-}
-
-// putSettings is putNode for a node whose interfaces are as they were: what the indexes hold of it stays.
-func (s State) putSettings(n Node, rev Revision) (State, error) {
-	if err := s.checkSettings(n); err != nil {
-		return s, err
-	}
-	return s.storeNode(n, rev), nil
-}
-
-// checkSettings validates what of n does not depend on other nodes.
-func (s State) checkSettings(n Node) error {
-	if err := n.check(); err != nil {
-		return err
-	}
-	if n.Image.IsZero() {
-		return nil
-	}
-	if _, _, err := s.ImageVersion(n.Image); err != nil {
-		return fmt.Errorf("node %s: %w", n.Name, err)
-	}
-	return nil
-}
-
-func (s State) storeNode(n Node, rev Revision) State {
-	n.Revision = rev
-	s.nodes = s.nodes.put([]byte(n.Name), &n)
-	return s
-}
-
-// checkAddresses reports why an interface cannot have its addresses, given what other nodes and the networks have.
-func (s State) checkAddresses(i Interface) error {
-	if holder, taken := s.macs.get(i.MAC[:]); taken && i.MAC != (MAC{}) {
-		return fmt.Errorf("MAC %s %w: node %s has it", i.MAC, ErrExists, holder)
-	}
-	if !i.IP.IsValid() {
-		return nil
-	}
-	if !i.IP.Is4() {
-		return fmt.Errorf("%w address %s: want IPv4", ErrInvalid, i.IP)
-	}
-	if holder, taken := s.ips.get(i.IP.AsSlice()); taken {
-		return fmt.Errorf("address %s %w: node %s has it", i.IP, ErrExists, holder)
-	}
-	network, ok := s.NetworkOf(i.IP)
-	if !ok {
-		return fmt.Errorf("%w address %s: in no network; samara network list shows them", ErrInvalid, i.IP)
-	}
-	return s.checkHostAddress(network, i.IP)
-}
-
-// indexAddresses records the addresses of n.
-func (s State) indexAddresses(n Node) State {
-	for _, i := range n.Interfaces {
-		if i.MAC != (MAC{}) {
-			s.macs = s.macs.put(i.MAC[:], n.Name)
-		}
-		if i.IP.IsValid() {
-			s.ips = s.ips.put(i.IP.AsSlice(), n.Name)
-		}
-	}
-	return s
-}
-
-// checkHostAddress reports why a node on network n cannot have the address a.
-func (s State) checkHostAddress(n Network, a netip.Addr) error {
-	if err := n.CheckHost(a); err != nil {
-		return err
-	}
-	if a == n.Gateway {
-		return fmt.Errorf("%w address %s: the gateway of network %s", ErrInvalid, a, n.Name)
-	}
-	if n.Discovery.Contains(a) {
-		return fmt.Errorf("%w address %s: inside the discovery pool %s of network %s", ErrInvalid, a, n.Discovery, n.Name)
-	}
-	if s.cluster != nil {
-		for _, ctl := range s.cluster.Controllers {
-			if ctl.Address == a {
-				return fmt.Errorf("%w address %s: controller %s has it", ErrInvalid, a, ctl.ID)
-			}
-		}
-	}
-	return nil
-}
-
-// dropAddresses frees the addresses of n.
-func (s State) dropAddresses(n Node) State {
-	for _, i := range n.Interfaces {
-		if i.MAC != (MAC{}) {
-			s.macs = s.macs.drop(i.MAC[:])
-		}
-		if i.IP.IsValid() {
-			s.ips = s.ips.drop(i.IP.AsSlice())
-		}
-	}
-	return s
 }

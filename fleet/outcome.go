@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"fmt"
-	"iter"
-	"slices"
 	"strings"
 )
 
@@ -73,14 +71,8 @@ func (s State) Outcome(id string) (Outcome, bool) {
 // outcomes are the latest MaxOutcomes outcomes, in the order they came. It is immutable like a State, and made for two
 // things: to be small, and to be changed with little copying, since each entry makes another one.
 type outcomes struct {
-	byID        *trie
-	front, back *cell // a queue: front from the oldest on, then back reversed
-	count       int
-}
-
-type cell struct {
-	outcome *Outcome
-	next    *cell
+	byID *trie
+	queue[*Outcome]
 }
 
 func (q outcomes) get(id string) *Outcome {
@@ -93,40 +85,13 @@ func (q outcomes) get(id string) *Outcome {
 // add returns q with o as the latest, and without the oldest if it is full.
 func (q outcomes) add(o *Outcome) outcomes {
 	if q.count == MaxOutcomes {
-		if q.front == nil { // once in MaxOutcomes entries
-			for c := q.back; c != nil; c = c.next {
-				q.front = &cell{c.outcome, q.front}
-			}
-			q.back = nil
-		}
-		q.byID = q.byID.drop(keyOf(q.front.outcome.ID), 0)
-		q.front = q.front.next
-		q.count--
+		var oldest *Outcome
+		oldest, q.queue = q.pop()
+		q.byID = q.byID.drop(keyOf(oldest.ID), 0)
 	}
-	q.back = &cell{o, q.back}
+	q.queue = q.push(o)
 	q.byID = q.byID.put(o, keyOf(o.ID), 0)
-	q.count++
 	return q
-}
-
-// all yields the outcomes from the oldest on.
-func (q outcomes) all() iter.Seq[*Outcome] {
-	return func(yield func(*Outcome) bool) {
-		for c := q.front; c != nil; c = c.next {
-			if !yield(c.outcome) {
-				return
-			}
-		}
-		var back []*Outcome
-		for c := q.back; c != nil; c = c.next {
-			back = append(back, c.outcome)
-		}
-		for _, o := range slices.Backward(back) {
-			if !yield(o) {
-				return
-			}
-		}
-	}
 }
 
 // A trie finds outcomes by the SHA-256 of their id, two bits at each level: ids come from clients, and whatever they

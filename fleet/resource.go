@@ -102,6 +102,37 @@ func plainNumbers(v any) any {
 	return v
 }
 
+func (r Resource) check() error {
+	if len(r) > MaxResource {
+		return fmt.Errorf("%w value: %d bytes as JSON, at most %d", ErrInvalid, len(r), MaxResource)
+	}
+	v, err := decodeResource([]byte(r))
+	if err != nil || encodeResource(v) != r {
+		return fmt.Errorf("%w value: not JSON in its shortest form", ErrInvalid)
+	}
+	if depth := depthOf(v); depth > maxResourceDepth {
+		return fmt.Errorf("%w value: nested %d deep, at most %d", ErrInvalid, depth, maxResourceDepth)
+	}
+	return nil
+}
+
+func depthOf(v any) int {
+	depth := 0
+	switch v := v.(type) {
+	case map[string]any:
+		for _, item := range v {
+			depth = max(depth, depthOf(item))
+		}
+	case []any:
+		for _, item := range v {
+			depth = max(depth, depthOf(item))
+		}
+	default:
+		return 0
+	}
+	return depth + 1
+}
+
 // MarshalJSON writes the value.
 func (r Resource) MarshalJSON() ([]byte, error) {
 	if r == "" {
@@ -119,9 +150,15 @@ func (r *Resource) UnmarshalJSON(b []byte) error {
 
 // resources returns the attribute of resources, whose objects are merged and whose lists are appended to one another.
 func resources[T any](path, warewulf string, needs Needs, doc string, at func(*T) *map[string]Resource) attribute[T] {
-	f := Field{Path: path + ".*", Warewulf: warewulf + ".*", Kind: KindValue, Needs: needs, Doc: doc}
+	f := &Field{Path: path + ".*", Warewulf: warewulf + ".*", Kind: KindValue, Needs: needs, Doc: doc}
 	return attribute[T]{
 		Field: f,
+		same:  func(a, b *T) bool { return maps.Equal(*at(a), *at(b)) },
+		tidy: func(of *T) {
+			if len(*at(of)) == 0 {
+				*at(of) = nil
+			}
+		},
 		lay: func(to, from *T) {
 			switch m := *at(from); {
 			case len(m) == 0:
@@ -140,7 +177,7 @@ func resources[T any](path, warewulf string, needs Needs, doc string, at func(*T
 			for _, name := range slices.Sorted(maps.Keys(m)) {
 				v, err := decodeResource([]byte(m[name]))
 				if err == nil {
-					sayResource(&f, above+path+"."+pathKey(name), v, tell)
+					sayResource(f, above+path+"."+pathKey(name), v, tell)
 				}
 			}
 		},

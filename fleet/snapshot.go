@@ -26,9 +26,16 @@ type record struct {
 	Network *Network     `json:"network,omitempty"`
 	Image   *Image       `json:"image,omitempty"`
 	Node    *Node        `json:"node,omitempty"`
+	Profile *Profile     `json:"profile,omitempty"` // this, History and Past: since format 4
 	Token   *JoinToken   `json:"token,omitempty"`   // this and Outcome: since format 2
 	Outcome *Outcome     `json:"outcome,omitempty"` // from the oldest on
+	History *historyHead `json:"history,omitempty"` // before the first Past
+	Past    *Record      `json:"past,omitempty"`    // from the oldest on
 	End     *snapshotEnd `json:"end,omitempty"`
+}
+
+type historyHead struct {
+	Since Revision `json:"since"`
 }
 
 type snapshotEnd struct {
@@ -66,8 +73,13 @@ func (s State) WriteTo(w io.Writer) (int64, error) {
 				return err
 			}
 		}
-		for n := range s.Nodes() {
-			if err := put(record{Node: &n}); err != nil {
+		for p := range s.profiles.all() {
+			if err := put(record{Profile: p}); err != nil {
+				return err
+			}
+		}
+		for n := range s.nodes.all() {
+			if err := put(record{Node: n}); err != nil {
 				return err
 			}
 		}
@@ -78,6 +90,16 @@ func (s State) WriteTo(w io.Writer) (int64, error) {
 		}
 		for o := range s.outcomes.all() {
 			if err := put(record{Outcome: o}); err != nil {
+				return err
+			}
+		}
+		if s.history.since != 0 {
+			if err := put(record{History: &historyHead{s.history.since}}); err != nil {
+				return err
+			}
+		}
+		for p := range s.history.records.all() {
+			if err := put(record{Past: &p.Record}); err != nil {
 				return err
 			}
 		}
@@ -156,12 +178,14 @@ func (s State) load(rec record) (State, error) {
 	switch {
 	case (rec.Token != nil || rec.Outcome != nil) && s.Format() < 2:
 		return s, errors.New("of a kind that format 1 lacks")
+	case (rec.Profile != nil || rec.History != nil || rec.Past != nil || rec.Node != nil && rec.Node.needs() > 3) && s.Format() < 4:
+		return s, errors.New("of a kind, or with settings, that format 3 lacks")
 	case rec.Cluster != nil && rec.Cluster.Seeding != (Seeding{}) && rec.Cluster.Format < 3:
 		return s, errors.New("with a seeding, which format 2 lacks")
 	case rec.Cluster != nil:
 		s.cluster = rec.Cluster
 	case rec.Network != nil:
-		s.networks = s.networks.put([]byte(rec.Network.Name), *rec.Network)
+		s.networks = s.networks.put([]byte(rec.Network.Name), rec.Network)
 	case rec.Image != nil:
 		if len(rec.Image.Versions) == 0 {
 			return s, fmt.Errorf("image %q without versions", rec.Image.Name)
@@ -169,8 +193,17 @@ func (s State) load(rec record) (State, error) {
 		s.images = s.images.put([]byte(rec.Image.Name), *rec.Image)
 	case rec.Node != nil:
 		// Without the checks of a change: a rule that came later must not make an old snapshot unreadable.
-		s = s.indexAddresses(*rec.Node).arm(*rec.Node)
+		s = s.indexAddresses(*rec.Node).indexUser(*rec.Node).arm(*rec.Node)
 		s.nodes = s.nodes.put([]byte(rec.Node.Name), rec.Node)
+	case rec.Profile != nil:
+		s.profiles = s.profiles.put([]byte(rec.Profile.Name), rec.Profile)
+	case rec.History != nil:
+		s.history.since = rec.History.Since
+	case rec.Past != nil:
+		if s.history.since == 0 || rec.Past.Revision <= s.history.last() {
+			return s, fmt.Errorf("change %d: out of its place", rec.Past.Revision)
+		}
+		s.history = s.history.add(newPast(*rec.Past))
 	case rec.Token != nil:
 		if err := checkID("token", rec.Token.ID); err != nil {
 			return s, err

@@ -19,13 +19,16 @@ type State struct {
 	nodes    tree[*Node]
 	profiles tree[*Profile]
 	images   tree[Image]
-	networks tree[Network]
+	networks tree[*Network]
 	macs     tree[string] // 6 bytes of MAC to node name
-	ips      tree[string] // 4 bytes of IPv4 to node name
+	ips      tree[string] // 4 bytes of IPv4 or 16 of IPv6 to node name
+	bmcs     tree[string] // 16 bytes of a BMC's address to node name
 	armed    tree[string] // armedKey to node name
 	users    tree[string] // userKey to node name
 	tokens   tree[JoinToken]
 	outcomes outcomes
+	history  history
+	pending  *cell[Change] // what a command changes, the latest first, while it is applied; nil otherwise
 }
 
 // Revision returns the index of the last entry that was applied, accepted or not.
@@ -65,11 +68,7 @@ func (s State) NodeByMAC(m MAC) (Node, bool) {
 
 // NodeByIP returns the node that has an interface with that address.
 func (s State) NodeByIP(a netip.Addr) (Node, bool) {
-	if !a.Is4() {
-		return Node{}, false
-	}
-	key := a.As4()
-	name, ok := s.ips.get(key[:])
+	name, ok := s.ips.get(a.AsSlice())
 	if !ok {
 		return Node{}, false
 	}
@@ -99,10 +98,10 @@ func (s State) ImageVersion(ref ImageRef) (Image, ImageVersion, error) {
 }
 
 // Network returns the network with that name.
-func (s State) Network(name string) (Network, bool) { return s.networks.get([]byte(name)) }
+func (s State) Network(name string) (Network, bool) { return found(s.networks, name) }
 
 // Networks yields all networks, by name.
-func (s State) Networks() iter.Seq[Network] { return s.networks.all() }
+func (s State) Networks() iter.Seq[Network] { return values(s.networks) }
 
 // NetworkOf returns the network whose subnet contains a. Subnets never overlap.
 func (s State) NetworkOf(a netip.Addr) (Network, bool) {
@@ -171,6 +170,22 @@ func (t tree[T]) next(key []byte) ([]byte, T, bool) {
 	it := t.root.Root().Iterator()
 	it.SeekLowerBound(key)
 	return it.Next()
+}
+
+// under yields what has a key with that prefix, by key.
+func (t tree[T]) under(prefix []byte) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		if t.root == nil {
+			return
+		}
+		it := t.root.Root().Iterator()
+		it.SeekPrefix(prefix)
+		for _, v, ok := it.Next(); ok; _, v, ok = it.Next() {
+			if !yield(v) {
+				return
+			}
+		}
+	}
 }
 
 func (t tree[T]) len() int {
