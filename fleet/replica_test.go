@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -156,7 +157,7 @@ func reread(t interface{ Fatal(...any) }, s State) State {
 
 // checkIndexes reports where the indexes of s do not say what its nodes say, or two nodes have one address.
 func checkIndexes(s State) error {
-	macs, ips := 0, 0
+	macs, ips, bmcs, users := 0, 0, 0, map[string]bool{}
 	var armed []string
 	for n := range s.Nodes() {
 		for _, i := range n.Interfaces {
@@ -172,6 +173,25 @@ func checkIndexes(s State) error {
 					return fmt.Errorf("address %s of %s is indexed for %q", i.IP, n.Name, holder.Name)
 				}
 			}
+			if i.IP6.IsValid() {
+				ips++
+				if holder, _ := s.NodeByIP(i.IP6); holder.Name != n.Name {
+					return fmt.Errorf("address %s of %s is indexed for %q", i.IP6, n.Name, holder.Name)
+				}
+			}
+		}
+		if n.BMC.Address.IsValid() {
+			bmcs++
+			if holder, _ := s.bmcs.get(bmcKey(n.BMC.Address)); holder != n.Name {
+				return fmt.Errorf("BMC %s of %s is indexed for %q", n.BMC.Address, n.Name, holder)
+			}
+		}
+		for _, p := range n.Profiles {
+			key := userKey(strings.TrimPrefix(p, "~"), n.Name)
+			users[string(key)] = true
+			if user, _ := s.users.get(key); user != n.Name {
+				return fmt.Errorf("%s names %s, which is indexed for %q", n.Name, p, user)
+			}
 		}
 		for _, key := range s.armedKeys(n) {
 			armed = append(armed, string(key))
@@ -182,6 +202,9 @@ func checkIndexes(s State) error {
 	}
 	if macs != s.macs.len() || ips != s.ips.len() {
 		return fmt.Errorf("%d MACs and %d addresses, %d and %d are indexed", macs, ips, s.macs.len(), s.ips.len())
+	}
+	if bmcs != s.bmcs.len() || len(users) != s.users.len() {
+		return fmt.Errorf("%d BMCs and %d uses of profiles, %d and %d are indexed", bmcs, len(users), s.bmcs.len(), s.users.len())
 	}
 	slices.Sort(armed)
 	armed = slices.Compact(armed) // two interfaces on one network
