@@ -2,6 +2,7 @@ package api
 
 import (
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,24 +20,30 @@ type Effect struct {
 func (c comparer) effects(before, after fleet.State, changed []Difference) []Effect {
 	told := map[string][]Field{} // of nodes, by name
 	profiles := map[string]bool{}
-	other := map[string]bool{} // nodes with other profiles than before
+	other := map[string]bool{} // nodes that may become other than they say themselves
 	for _, d := range changed {
 		switch d.Kind {
 		case "profile":
 			profiles[d.Name] = true
 		case "node":
 			told[d.Name] = d.Fields
-			other[d.Name] = slices.ContainsFunc(d.Fields, func(f Field) bool { return f.Name == "profiles" })
+			if slices.ContainsFunc(d.Fields, func(f Field) bool { return f.Name == "profiles" }) {
+				other[d.Name] = true
+			}
 		}
 	}
-	if len(profiles) == 0 && !hasTrue(other) {
+	for _, state := range []fleet.State{before, after} {
+		for _, name := range state.UsersOf(slices.Collect(maps.Keys(profiles))...) {
+			other[name] = true
+		}
+	}
+	if len(other) == 0 {
 		return nil
 	}
-	uses := usersOf(profiles, before, after)
 	var out []Effect
 	alike := map[string]int{} // where in out, by what changes
 	for was, is := range pairs(before.ResolveAll(), after.ResolveAll()) {
-		if !other[is.Name] && !uses(was.Profiles) && !uses(is.Profiles) {
+		if !other[is.Name] {
 			continue
 		}
 		fields := c.nodes(&was, &is)
@@ -55,15 +62,6 @@ func (c comparer) effects(before, after fleet.State, changed []Difference) []Eff
 	return out
 }
 
-func hasTrue(m map[string]bool) bool {
-	for _, v := range m {
-		if v {
-			return true
-		}
-	}
-	return false
-}
-
 // keyOf returns a text that is equal for equal fields.
 func keyOf(fields []Field) string {
 	var b strings.Builder
@@ -74,28 +72,6 @@ func keyOf(fields []Field) string {
 		}
 	}
 	return b.String()
-}
-
-// usersOf returns a function that reports whether a list of profiles reaches one of those named, in either state.
-func usersOf(profiles map[string]bool, states ...fleet.State) func(list []string) bool {
-	reach := map[string]bool{}
-	for name := range profiles {
-		reach[name] = true
-	}
-	uses := func(list []string) bool {
-		return slices.ContainsFunc(list, func(name string) bool { return reach[strings.TrimPrefix(name, "~")] })
-	}
-	for grown := len(profiles) > 0; grown; {
-		grown = false
-		for _, s := range states {
-			for p := range s.Profiles() {
-				if !reach[p.Name] && uses(p.Profiles) {
-					reach[p.Name], grown = true, true
-				}
-			}
-		}
-	}
-	return uses
 }
 
 // pairs yields the nodes that are in both sequences, which are in the order of names.

@@ -30,6 +30,8 @@ type route struct {
 	limit             int64
 	reads             reading
 	changes           bool
+	query             []string
+	doc               string
 	request, response reflect.Type
 	serve             func(w http.ResponseWriter, r *request) error
 }
@@ -85,7 +87,7 @@ func handle[Req, Res any](e endpoint[Req, Res], serve func(http.ResponseWriter, 
 		limit = maxBody
 	}
 	return route{
-		method: e.method, pattern: e.pattern, allow: e.allow, limit: limit, reads: e.reads, changes: e.changes,
+		method: e.method, pattern: e.pattern, allow: e.allow, limit: limit, reads: e.reads, changes: e.changes, query: e.query, doc: e.doc,
 		request: reflect.TypeFor[Req](), response: reflect.TypeFor[Res](),
 		serve: serve,
 	}
@@ -128,6 +130,7 @@ func (s *Server) routes() []route {
 		on(transferLeadership, s.transfer),
 		on(removeController, s.removeController),
 		on(addUser, s.addUser),
+		on(getOpenAPI, s.openAPI),
 		on(peerHello, s.hello),
 		handle(peerPropose, s.peerPropose),
 		on(peerRead, s.peerRead),
@@ -280,6 +283,7 @@ const (
 	octetType   = "application/octet-stream"
 	tarType     = "application/x-tar"
 	linesType   = "application/x-ndjson"
+	eventsType  = "text/event-stream" // server-sent events
 	torrentType = "application/x-bittorrent"
 	metricsType = "text/plain; version=0.0.4; charset=utf-8" // Prometheus' text format
 )

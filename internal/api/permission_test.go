@@ -49,6 +49,7 @@ var whoMay = map[string]string{
 	"DELETE /v1/networks/{network}":       "operators",
 	"POST /v1/nodes/discover":             "operators",
 	"GET /v1/watch":                       "viewers",
+	"GET /v1/openapi.json":                "viewers",
 	"GET /v1/backup":                      "admins",
 	"GET /v1/controllers":                 "viewers",
 	"POST /v1/controllers/tokens":         "admins",

@@ -43,6 +43,7 @@ type memory struct {
 	backup  func(io.Writer) error
 	swarm   SwarmView // but its Image
 	faults  []Suspect
+	unknown []fleet.UnknownMachine
 }
 
 func (m *memory) State() fleet.State {
@@ -142,7 +143,7 @@ func (m *memory) Swarm(_ context.Context, ref fleet.ImageRef) (SwarmView, error)
 
 func (m *memory) Suspects() []Suspect { return m.faults }
 
-func (m *memory) Unknown() []fleet.UnknownMachine { return nil }
+func (m *memory) Unknown() []fleet.UnknownMachine { return m.unknown }
 
 func (m *memory) Boots(node string) []fleet.Boot {
 	if b, ok := m.latest[node]; ok {

@@ -50,7 +50,9 @@ type endpoint[Req, Res any] struct {
 	allow   permission
 	limit   int64 // bytes of body; 0 is maxBody, unlimited is no limit
 	reads   reading
-	changes bool // it takes dryRunParam, whyParam, ifParam and ifMatchHeader
+	changes bool     // it takes dryRunParam, whyParam, ifParam and ifMatchHeader
+	query   []string // what else it takes; see parameters
+	doc     string   // what it does, in a sentence
 }
 
 // A reading says which state an endpoint answers from. The zero value is this controller's newest.
@@ -68,60 +70,108 @@ const maxBody = 2 * fleet.MaxEntry
 
 // The table of routes.
 var (
-	getStatus  = endpoint[none, Status]{method: http.MethodGet, pattern: "/v1/status", allow: viewers}
-	getCluster = endpoint[none, ClusterView]{method: http.MethodGet, pattern: "/v1/cluster", allow: viewers, reads: chosen}
-	setCluster = endpoint[fleet.SetCluster, Change]{method: http.MethodPatch, pattern: "/v1/cluster", allow: operators, changes: true}
+	getStatus = endpoint[none, Status]{method: http.MethodGet, pattern: "/v1/status", allow: viewers,
+		doc: "How the controller that answers is, and the cluster as it sees it."}
+	getCluster = endpoint[none, ClusterView]{method: http.MethodGet, pattern: "/v1/cluster", allow: viewers, reads: chosen,
+		doc: "What holds for the whole cluster."}
+	setCluster = endpoint[fleet.SetCluster, Change]{method: http.MethodPatch, pattern: "/v1/cluster", allow: operators, changes: true,
+		doc: "Change what holds for the whole cluster. What is not named stays."}
 
-	listNodes     = endpoint[none, []NodeView]{method: http.MethodGet, pattern: "/v1/nodes", allow: viewers, reads: chosen}
-	getNode       = endpoint[none, NodeView]{method: http.MethodGet, pattern: "/v1/nodes/{node}", allow: viewers, reads: chosen}
-	listBoots     = endpoint[none, []fleet.Boot]{method: http.MethodGet, pattern: "/v1/nodes/{node}/boots", allow: viewers}
-	nodeWhy       = endpoint[none, []fleet.Provenance]{method: http.MethodGet, pattern: "/v1/nodes/{node}/why", allow: viewers, reads: chosen}
-	addNodes      = endpoint[fleet.AddNodes, Change]{method: http.MethodPost, pattern: "/v1/nodes", allow: operators, changes: true}
-	setNodes      = endpoint[fleet.SetNodes, Change]{method: http.MethodPatch, pattern: "/v1/nodes", allow: operators, changes: true}
-	deleteNodes   = endpoint[fleet.DeleteNodes, Change]{method: http.MethodPost, pattern: "/v1/nodes/delete", allow: operators, changes: true}
-	discoverNodes = endpoint[fleet.ArmDiscovery, Change]{method: http.MethodPost, pattern: "/v1/nodes/discover", allow: operators, changes: true}
-	listUnknown   = endpoint[none, []fleet.UnknownMachine]{method: http.MethodGet, pattern: "/v1/unknown", allow: viewers}
+	listNodes = endpoint[none, []NodeView]{method: http.MethodGet, pattern: "/v1/nodes", allow: viewers, reads: chosen,
+		doc: "All nodes, by name.", query: []string{resolvedParam, limitParam, afterParam}}
+	getNode = endpoint[none, NodeView]{method: http.MethodGet, pattern: "/v1/nodes/{node}", allow: viewers, reads: chosen,
+		doc: "One node.", query: []string{resolvedParam}}
+	listBoots = endpoint[none, []fleet.Boot]{method: http.MethodGet, pattern: "/v1/nodes/{node}/boots", allow: viewers,
+		doc: "The boots of a node that controllers remember, newest first."}
+	nodeWhy = endpoint[none, []fleet.Provenance]{method: http.MethodGet, pattern: "/v1/nodes/{node}/why", allow: viewers, reads: chosen,
+		doc: "All that holds for a node, and which profile or the node itself says it."}
+	addNodes = endpoint[fleet.AddNodes, Change]{method: http.MethodPost, pattern: "/v1/nodes", allow: operators, changes: true,
+		doc: "Create nodes, all or none."}
+	setNodes = endpoint[fleet.SetNodes, Change]{method: http.MethodPatch, pattern: "/v1/nodes", allow: operators, changes: true,
+		doc: "Change nodes, all or none."}
+	deleteNodes = endpoint[fleet.DeleteNodes, Change]{method: http.MethodPost, pattern: "/v1/nodes/delete", allow: operators, changes: true,
+		doc: "Remove nodes, all or none."}
+	discoverNodes = endpoint[fleet.ArmDiscovery, Change]{method: http.MethodPost, pattern: "/v1/nodes/discover", allow: operators, changes: true,
+		doc: "Let unknown machines become nodes until a time."}
+	listUnknown = endpoint[none, []fleet.UnknownMachine]{method: http.MethodGet, pattern: "/v1/unknown", allow: viewers,
+		doc: "Machines that asked to boot and that no node claims, newest first."}
 
-	listProfiles = endpoint[none, []ProfileView]{method: http.MethodGet, pattern: "/v1/profiles", allow: viewers, reads: chosen}
-	getProfile   = endpoint[none, ProfileView]{method: http.MethodGet, pattern: "/v1/profiles/{profile}", allow: viewers, reads: chosen}
+	listProfiles = endpoint[none, []ProfileView]{method: http.MethodGet, pattern: "/v1/profiles", allow: viewers, reads: chosen,
+		doc: "All profiles, by name."}
+	getProfile = endpoint[none, ProfileView]{method: http.MethodGet, pattern: "/v1/profiles/{profile}", allow: viewers, reads: chosen,
+		doc: "One profile."}
 
-	listImages  = endpoint[none, []fleet.Image]{method: http.MethodGet, pattern: "/v1/images", allow: viewers, reads: chosen}
-	getImage    = endpoint[none, fleet.Image]{method: http.MethodGet, pattern: "/v1/images/{image}", allow: viewers, reads: chosen}
-	getTorrent  = endpoint[none, torrentFile]{method: http.MethodGet, pattern: "/v1/images/{image}/torrent", allow: viewers, reads: chosen}
-	getSwarm    = endpoint[none, SwarmView]{method: http.MethodGet, pattern: "/v1/images/{image}/swarm", allow: viewers, reads: chosen}
-	importImage = endpoint[importBody, importLine]{method: http.MethodPost, pattern: "/v1/images/{image}/import", allow: operators, limit: unlimited}
-	deleteImage = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/images/{image}", allow: operators, changes: true}
+	listImages = endpoint[none, []fleet.Image]{method: http.MethodGet, pattern: "/v1/images", allow: viewers, reads: chosen,
+		doc: "All images, by name."}
+	getImage = endpoint[none, fleet.Image]{method: http.MethodGet, pattern: "/v1/images/{image}", allow: viewers, reads: chosen,
+		doc: "One image with all its versions, or with the one that NAME:VERSION names."}
+	getTorrent = endpoint[none, torrentFile]{method: http.MethodGet, pattern: "/v1/images/{image}/torrent", allow: viewers, reads: chosen,
+		doc: "The .torrent file of an image version."}
+	getSwarm = endpoint[none, SwarmView]{method: http.MethodGet, pattern: "/v1/images/{image}/swarm", allow: viewers, reads: chosen,
+		doc: "How an image version spreads."}
+	importImage = endpoint[importBody, importLine]{method: http.MethodPost, pattern: "/v1/images/{image}/import", allow: operators, limit: unlimited,
+		doc: "Make a new version of an image from a tar stream. The answer is lines of JSON; the last has the version or an error.", query: []string{sourceParam, firmwareParam, whyParam}}
+	deleteImage = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/images/{image}", allow: operators, changes: true,
+		doc: "Remove an image, or the version that NAME:VERSION names."}
 
-	listNetworks  = endpoint[none, []fleet.Network]{method: http.MethodGet, pattern: "/v1/networks", allow: viewers, reads: chosen}
-	getNetwork    = endpoint[none, fleet.Network]{method: http.MethodGet, pattern: "/v1/networks/{network}", allow: viewers, reads: chosen}
-	addNetwork    = endpoint[fleet.Network, Change]{method: http.MethodPost, pattern: "/v1/networks", allow: operators, changes: true}
-	setNetwork    = endpoint[fleet.Network, Change]{method: http.MethodPut, pattern: "/v1/networks/{network}", allow: operators, changes: true}
-	deleteNetwork = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/networks/{network}", allow: operators, changes: true}
+	listNetworks = endpoint[none, []fleet.Network]{method: http.MethodGet, pattern: "/v1/networks", allow: viewers, reads: chosen,
+		doc: "All networks, by name."}
+	getNetwork = endpoint[none, fleet.Network]{method: http.MethodGet, pattern: "/v1/networks/{network}", allow: viewers, reads: chosen,
+		doc: "One network."}
+	addNetwork = endpoint[fleet.Network, Change]{method: http.MethodPost, pattern: "/v1/networks", allow: operators, changes: true,
+		doc: "Create a network."}
+	setNetwork = endpoint[fleet.Network, Change]{method: http.MethodPut, pattern: "/v1/networks/{network}", allow: operators, changes: true,
+		doc: "Replace a network."}
+	deleteNetwork = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/networks/{network}", allow: operators, changes: true,
+		doc: "Remove a network on which no node has an address."}
 
-	getWatch   = endpoint[none, WatchLine]{method: http.MethodGet, pattern: "/v1/watch", allow: viewers}
-	getMetrics = endpoint[none, exposition]{method: http.MethodGet, pattern: MetricsPath, allow: viewers}
-	getBackup  = endpoint[none, stream]{method: http.MethodGet, pattern: "/v1/backup", allow: admins}
+	getWatch = endpoint[none, WatchLine]{method: http.MethodGet, pattern: "/v1/watch", allow: viewers,
+		doc: "What changes, as it does: lines of JSON, or server-sent events if they are asked for with Accept.", query: []string{afterParam}}
+	getMetrics = endpoint[none, exposition]{method: http.MethodGet, pattern: MetricsPath, allow: viewers,
+		doc: "Metrics for Prometheus."}
+	getBackup = endpoint[none, stream]{method: http.MethodGet, pattern: "/v1/backup", allow: admins,
+		doc: "A backup of the state, with its own end mark and checksum.", query: []string{blobsParam}}
 
-	listControllers    = endpoint[none, []ControllerView]{method: http.MethodGet, pattern: "/v1/controllers", allow: viewers}
-	addToken           = endpoint[TokenRequest, JoinToken]{method: http.MethodPost, pattern: "/v1/controllers/tokens", allow: admins}
-	joinController     = endpoint[JoinRequest, JoinAnswer]{method: http.MethodPost, pattern: "/v1/controllers/join", allow: anyone, limit: fleet.MaxAgentRequest}
-	transferLeadership = endpoint[TransferRequest, none]{method: http.MethodPost, pattern: "/v1/controllers/transfer", allow: admins}
-	removeController   = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/controllers/{controller}", allow: admins}
+	getOpenAPI = endpoint[none, document]{method: http.MethodGet, pattern: "/v1/openapi.json", allow: viewers,
+		doc: "This description, in OpenAPI 3.1."}
 
-	addUser = endpoint[UserRequest, UserCertificate]{method: http.MethodPost, pattern: "/v1/users", allow: admins, limit: fleet.MaxAgentRequest}
+	listControllers = endpoint[none, []ControllerView]{method: http.MethodGet, pattern: "/v1/controllers", allow: viewers,
+		doc: "All controllers, as the one that answers sees them."}
+	addToken = endpoint[TokenRequest, JoinToken]{method: http.MethodPost, pattern: "/v1/controllers/tokens", allow: admins,
+		doc: "Make a word that lets one machine become a controller, once.", query: []string{whyParam}}
+	joinController = endpoint[JoinRequest, JoinAnswer]{method: http.MethodPost, pattern: "/v1/controllers/join", allow: anyone, limit: fleet.MaxAgentRequest,
+		doc: "Take a machine in as a controller. The token is what lets it."}
+	transferLeadership = endpoint[TransferRequest, none]{method: http.MethodPost, pattern: "/v1/controllers/transfer", allow: admins,
+		doc: "Hand the leadership to another controller."}
+	removeController = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/controllers/{controller}", allow: admins,
+		doc: "Take a controller out of the cluster.", query: []string{forceParam, dryRunParam, whyParam}}
 
-	peerHello    = endpoint[none, Hello]{method: http.MethodGet, pattern: "/v1/peer/hello", allow: controllers}
-	peerPropose  = endpoint[stream, Committed]{method: http.MethodPost, pattern: "/v1/peer/propose", allow: controllers, limit: fleet.MaxEntry}
-	peerRead     = endpoint[ReadRequest, Committed]{method: http.MethodPost, pattern: "/v1/peer/read", allow: controllers, limit: fleet.MaxAgentRequest}
-	peerTransfer = endpoint[TransferRequest, none]{method: http.MethodPost, pattern: "/v1/peer/transfer", allow: controllers, limit: fleet.MaxAgentRequest}
-	peerObserved = endpoint[none, Observations]{method: http.MethodGet, pattern: "/v1/peer/observed", allow: controllers}
-	peerPull     = endpoint[PullRequest, pullLine]{method: http.MethodPost, pattern: "/v1/peer/pull", allow: controllers, limit: fleet.MaxAgentRequest}
-	peerBlob     = endpoint[none, stream]{method: http.MethodGet, pattern: "/v1/peer/blob/{digest}", allow: controllers}
+	addUser = endpoint[UserRequest, UserCertificate]{method: http.MethodPost, pattern: "/v1/users", allow: admins, limit: fleet.MaxAgentRequest,
+		doc: "Issue a certificate for a person, for a key that stays where it was made.", query: []string{whyParam}}
 
-	agentEnroll = endpoint[fleet.EnrollRequest, fleet.EnrollAnswer]{method: http.MethodPost, pattern: fleet.AgentEnrollPath, allow: anyone, limit: fleet.MaxAgentRequest}
-	agentRenew  = endpoint[fleet.RenewRequest, fleet.RenewAnswer]{method: http.MethodPost, pattern: fleet.AgentRenewPath, allow: nodes, limit: fleet.MaxAgentRequest}
-	agentBlob   = endpoint[none, stream]{method: http.MethodGet, pattern: fleet.AgentBlobPath + "{digest}", allow: nodes}
-	agentReport = endpoint[fleet.Report, fleet.SwarmAnswer]{method: http.MethodPost, pattern: fleet.AgentReportPath, allow: nodes, limit: fleet.MaxAgentRequest}
+	peerHello = endpoint[none, Hello]{method: http.MethodGet, pattern: "/v1/peer/hello", allow: controllers,
+		doc: "How a controller is."}
+	peerPropose = endpoint[stream, Committed]{method: http.MethodPost, pattern: "/v1/peer/propose", allow: controllers, limit: fleet.MaxEntry,
+		doc: "Commit an encoded entry, as the leader."}
+	peerRead = endpoint[ReadRequest, Committed]{method: http.MethodPost, pattern: "/v1/peer/read", allow: controllers, limit: fleet.MaxAgentRequest,
+		doc: "How new a state must be to be read from."}
+	peerTransfer = endpoint[TransferRequest, none]{method: http.MethodPost, pattern: "/v1/peer/transfer", allow: controllers, limit: fleet.MaxAgentRequest,
+		doc: "Hand this controller's leadership over."}
+	peerObserved = endpoint[none, Observations]{method: http.MethodGet, pattern: "/v1/peer/observed", allow: controllers,
+		doc: "What this controller saw of machines that boot; waits for something to tell.", query: []string{afterParam}}
+	peerPull = endpoint[PullRequest, pullLine]{method: http.MethodPost, pattern: "/v1/peer/pull", allow: controllers, limit: fleet.MaxAgentRequest,
+		doc: "Fetch blobs from another controller. The answer is lines of JSON."}
+	peerBlob = endpoint[none, stream]{method: http.MethodGet, pattern: "/v1/peer/blob/{digest}", allow: controllers,
+		doc: "One blob."}
+
+	agentEnroll = endpoint[fleet.EnrollRequest, fleet.EnrollAnswer]{method: http.MethodPost, pattern: fleet.AgentEnrollPath, allow: anyone, limit: fleet.MaxAgentRequest,
+		doc: "Trade a boot token for a certificate and a manifest."}
+	agentRenew = endpoint[fleet.RenewRequest, fleet.RenewAnswer]{method: http.MethodPost, pattern: fleet.AgentRenewPath, allow: nodes, limit: fleet.MaxAgentRequest,
+		doc: "A fresh certificate for a node that still has a valid one."}
+	agentBlob = endpoint[none, stream]{method: http.MethodGet, pattern: fleet.AgentBlobPath + "{digest}", allow: nodes,
+		doc: "A range of an image's root."}
+	agentReport = endpoint[fleet.Report, fleet.SwarmAnswer]{method: http.MethodPost, pattern: fleet.AgentReportPath, allow: nodes, limit: fleet.MaxAgentRequest,
+		doc: "Tell of a boot, and learn whom to fetch from."}
 )
 
 // A stream is bytes that travel as they are, and are not held in memory.

@@ -13,10 +13,10 @@ import (
 // A UserRequest asks for a certificate for a person, or for a program that acts for one. The private key stays where it
 // was made.
 type UserRequest struct {
-	Name string        `json:"name"`   // as audit records have it, after the role
-	Role identity.Role `json:"role"`   // viewer, operator or admin
-	CSR  []byte        `json:"csr"`    // DER PKCS #10; only its public key counts
-	Life int64         `json:"life_s"` // seconds; 0 is DefaultUserLife
+	Name string        `json:"name"`             // as audit records have it, after the role
+	Role identity.Role `json:"role"`             // viewer, operator or admin
+	CSR  []byte        `json:"csr"`              // DER PKCS #10; only its public key counts
+	Life int64         `json:"life_s,omitempty"` // seconds; 0 is DefaultUserLife
 }
 
 // A UserCertificate is what a person shows to controllers, and what they are known by.
