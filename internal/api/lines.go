@@ -27,11 +27,16 @@ type lineWriter struct {
 
 // beginLines begins a successful answer of lines. The lineWriter calls lost when a line cannot be sent.
 func beginLines(w http.ResponseWriter, lost func()) (*lineWriter, error) {
+	return beginStream(w, linesType, lost)
+}
+
+// beginStream is beginLines for lines that are of another type.
+func beginStream(w http.ResponseWriter, kind string, lost func()) (*lineWriter, error) {
 	c := http.NewResponseController(w)
 	if err := c.SetWriteDeadline(time.Now().Add(lineTime)); err != nil {
 		return nil, fmt.Errorf("set deadline: %w", err)
 	}
-	w.Header().Set("Content-Type", linesType)
+	w.Header().Set("Content-Type", kind)
 	w.WriteHeader(http.StatusOK)
 	if err := c.Flush(); err != nil {
 		return nil, fmt.Errorf("begin the answer: %w", err)

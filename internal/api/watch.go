@@ -46,17 +46,18 @@ func (s *Server) watch(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	r.revision = before.Revision()
-	lines, err := beginLines(w, cancel)
+	lines, err := beginWatch(w, r, cancel)
 	if err != nil {
 		return err
 	}
 	// The first line tells where the watch begins: there it goes on if it breaks before anything changes.
-	lines.write(WatchLine{Revision: before.Revision(), Changed: []Difference{}})
+	if err := lines.tell(WatchLine{Revision: before.Revision(), Changed: []Difference{}}); err != nil {
+		return err
+	}
 	for told := s.Now(); ctx.Err() == nil; {
 		after, err := s.nextState(ctx, before, told.Add(s.heartbeat).Sub(s.Now()))
 		if err != nil {
-			lines.write(WatchLine{Revision: before.Revision(), Changed: []Difference{}, Error: bodyOf(err)})
-			return nil
+			return lines.tell(WatchLine{Revision: before.Revision(), Changed: []Difference{}, Error: bodyOf(err)})
 		}
 		line, changed, err := s.feed.line(before, after)
 		if err != nil {
@@ -64,7 +65,7 @@ func (s *Server) watch(w http.ResponseWriter, r *request) error {
 		}
 		before = after
 		if changed || s.Now().Sub(told) >= s.heartbeat {
-			lines.writeLine(line)
+			lines.tellLine(after.Revision(), line)
 			told = s.Now()
 		}
 		rest(ctx)
@@ -101,6 +102,9 @@ func rest(ctx context.Context) {
 // controller has: then it waits.
 func (s *Server) watchFrom(ctx context.Context, r *request) (fleet.State, error) {
 	text := r.URL.Query().Get(afterParam)
+	if last := r.Header.Get(lastEventHeader); last != "" {
+		text = last // a browser goes on by itself, with the query that it began with
+	}
 	if text == "" {
 		return r.state, nil
 	}
