@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -12,12 +13,15 @@ func TestParseCondition(t *testing.T) {
 		"image/debian@0":  {"image", "debian", 0},
 		"network/boot@12": {"network", "boot", 12},
 		"cluster@3":       {"cluster", "", 3},
+		"profile/A_1@4":   {"profile", "A_1", 4},
+		"state@5":         {"state", "", 5},
 	} {
 		if got, err := ParseCondition(in); err != nil || got != want || got.String() != in {
 			t.Errorf("ParseCondition(%q) = %+v, %v; want %+v", in, got, err, want)
 		}
 	}
 	for _, in := range []string{"", "node/n1", "node/n1@", "node/n1@-1", "node/n1@01", "node/n1@+1", "node/N1@1", "node@1", "node/@1", "cluster/c1@1", "cluster/@1", "cluster@x",
+		"state/a@1", "state@", "profile@1", "profile/a b@1",
 		"blob/a@1", "n1@1", "node/n1@1@2", "node/a/b@1", "node/n1@18446744073709551616"} {
 		if _, err := ParseCondition(in); !errors.Is(err, ErrInvalid) {
 			t.Errorf("ParseCondition(%q) = %v, want ErrInvalid", in, err)
@@ -75,5 +79,33 @@ func TestConditions(t *testing.T) {
 	}
 	if _, err := EncodeEntry(Entry{Command: DeleteNodes{}, If: make([]Condition, MaxConditions+1)}, 2); !errors.Is(err, ErrInvalid) {
 		t.Errorf("too many conditions: %v, want ErrInvalid", err)
+	}
+}
+
+func TestConditionsOnTheConfiguration(t *testing.T) {
+	s := start4(t)
+	gpu, _ := s.Profile("gpu")
+	changed := s.Revision()
+	// What is no configuration does not count.
+	s = mustApply(t, s, AddJoinToken{testToken("a")})
+	for what, c := range map[string]struct {
+		when Condition
+		want error
+		text string
+	}{
+		"a profile as it was":       {Condition{"profile", "gpu", gpu.Revision}, nil, ""},
+		"a profile that changed":    {Condition{"profile", "gpu", gpu.Revision - 1}, ErrConflict, "profile gpu has changed"},
+		"a profile that has come":   {Condition{"profile", "gpu", 0}, ErrConflict, "it exists"},
+		"a profile that is gone":    {Condition{"profile", "cpu", 3}, ErrConflict, "no longer exists"},
+		"a profile that is absent":  {Condition{"profile", "cpu", 0}, nil, ""},
+		"the state as it is":        {Condition{"state", "", s.Revision()}, nil, ""},
+		"the state as it last was":  {Condition{"state", "", changed}, nil, ""},
+		"the state before a change": {Condition{"state", "", changed - 1}, ErrConflict, fmt.Sprintf("changed it at revision %d", changed)},
+		"a name for the state":      {Condition{"state", "a", 1}, ErrInvalid, "no name"},
+	} {
+		_, err := s.Apply(Entry{Command: edit(t, `{"node":{"name":"n9"}}`), If: []Condition{c.when}}, s.Revision()+1)
+		if !errors.Is(err, c.want) || (c.want == nil) != (err == nil) || err != nil && !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s: got %v, want %v and the text %q", what, err, c.want, c.text)
+		}
 	}
 }

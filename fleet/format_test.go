@@ -48,7 +48,7 @@ func TestFormersAreAsTheyWere(t *testing.T) {
 	for format, want := range map[int]struct {
 		revision Revision
 		outcomes int
-	}{1: {15, 0}, 2: {25, 12}} {
+	}{1: {15, 0}, 2: {25, 12}, 3: {32, 26}} {
 		t.Run(fmt.Sprint("format ", format), func(t *testing.T) {
 			log, err := os.ReadFile(fmt.Sprintf("testdata/format%d.log", format))
 			if err != nil {
@@ -172,6 +172,10 @@ func TestAFormatIsWrittenByItsOwnReleasesOnly(t *testing.T) {
 		"a cluster's seeding":  {Command: InitCluster{Cluster: seeding}},
 		"a seeding":            {Command: SetCluster{Seeding: &SetSeeding{}}},
 		"a format of tomorrow": {Command: SetFormat{Format + 1}},
+		"an edit":              {Command: edit(t, `{"node":{"name":"n2"}}`)},
+		"a node's tags":        {Command: AddNodes{[]Node{{Name: "n2", Settings: Settings{Tags: map[string]string{"a": "b"}}}}}},
+		"a node's profiles":    {Command: AddNodes{[]Node{{Name: "n2", Profiles: []string{"a"}}}}},
+		"an interface's mask":  {Command: AddNodes{[]Node{node("n2", Interface{Name: "default", Netmask: 24})}}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			if _, err := EncodeEntry(e, 1); !errors.Is(err, ErrFormat) || !IsRefusal(err) || !strings.Contains(err.Error(), "samara controller list") {
@@ -186,6 +190,21 @@ func TestAFormatIsWrittenByItsOwnReleasesOnly(t *testing.T) {
 	}
 }
 
+// checkSince encodes an entry in a format, and has releases of that format and of the one before read it.
+func checkSince(t *testing.T, what string, e Entry, format int) {
+	t.Helper()
+	b, err := EncodeEntry(e, format)
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	if _, err := DecodeEntry(b, format-1); !errors.Is(err, ErrUndecodable) {
+		t.Errorf("%s: %v, want ErrUndecodable", what, err)
+	}
+	if _, err := DecodeEntry(b, format); err != nil {
+		t.Errorf("%s: %v", what, err)
+	}
+}
+
 func TestAnOldReleaseStopsAtWhatItCannotRead(t *testing.T) {
 	for what, e := range map[string]Entry{
 		"a new kind":  {Command: RemoveController{"head1"}},
@@ -194,16 +213,17 @@ func TestAnOldReleaseStopsAtWhatItCannotRead(t *testing.T) {
 		"holders":     {Command: AddImageVersion{Image: "debian", Version: testVersion(), Holders: []string{"head1"}}},
 		"a format":    {Command: SetFormat{2}},
 	} {
-		b, err := EncodeEntry(e, 2)
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		if _, err := DecodeEntry(b, 1); !errors.Is(err, ErrUndecodable) {
-			t.Errorf("%s: %v, want ErrUndecodable", what, err)
-		}
-		if _, err := DecodeEntry(b, 2); err != nil {
-			t.Errorf("%s: %v", what, err)
-		}
+		checkSince(t, what, e, 2)
+	}
+	for what, e := range map[string]Entry{
+		"a format":                      {Command: SetFormat{4}},
+		"an edit":                       {Command: edit(t, `{"node":{"name":"n2"}}`)},
+		"an asset key":                  {Command: AddNodes{[]Node{{Name: "n2", AssetKey: "k"}}}},
+		"a condition on a profile":      {Command: DeleteNodes{[]string{"n1"}}, If: []Condition{{"profile", "a", 3}}},
+		"a condition on the state":      {Command: DeleteNodes{[]string{"n1"}}, If: []Condition{{"state", "", 3}}},
+		"an old command that is packed": {Command: AddNodes{manyNodes(2000)}},
+	} {
+		checkSince(t, what, e, 4)
 	}
 	for _, id := range []string{"a b", "a\n", "é", strings.Repeat("a", MaxID+1)} {
 		if _, err := EncodeEntry(Entry{Command: DeleteNodes{[]string{"n1"}}, ID: id}, 2); !errors.Is(err, ErrInvalid) {
