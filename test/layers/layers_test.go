@@ -28,6 +28,8 @@ var table = map[string][]string{
 	"internal/blob":         {"fleet"},
 	"internal/identity":     {"fleet"},
 	"internal/observe":      {"fleet"},
+	"internal/config":       {"fleet", "fleet/hostlist", "internal/config/yaml"},
+	"internal/config/yaml":  {},
 	"internal/netboot/dhcp": {"fleet"},
 	"internal/netboot/ipxe": {"fleet"},
 	"internal/netboot/tftp": {"fleet"},
