@@ -16,6 +16,7 @@ import (
 type attribute[T any] struct {
 	*Field         // nil if it has parts
 	under  []Field // of the parts
+	name   string  // what its path begins with
 
 	// lay makes to say what from says, if that says anything.
 	lay func(to, from *T)
@@ -27,6 +28,9 @@ type attribute[T any] struct {
 	tidy func(of *T)
 	// say tells what of says, if anything, under a path that ends before the attribute's own name.
 	say func(of *T, path string, tell teller)
+	// hear makes of say a value, as say tells it; "" takes away what it says. The path begins with the attribute's own name.
+	// Nil for what is not set like that.
+	hear func(of *T, path []string, value string) error
 }
 
 // A teller is told one thing that an object says: the field, its path with names in the place of "*", and the value. A
@@ -48,10 +52,21 @@ func (a attribute[T]) fields() []Field {
 }
 
 // plain returns the attribute of a value that is replaced as a whole by another that says something.
-func plain[T, V any](f *Field, at func(*T) *V, says func(V) bool, same func(a, b V) bool, text func(V) string) attribute[T] {
+func plain[T, V any](f *Field, at func(*T) *V, says func(V) bool, same func(a, b V) bool, text func(V) string, parse func(string) (V, error)) attribute[T] {
 	return attribute[T]{
 		Field: f,
-		same:  func(a, b *T) bool { return same(*at(a), *at(b)) },
+		name:  f.Path,
+		hear: func(of *T, path []string, value string) error {
+			if len(path) > 1 {
+				return errNoField
+			}
+			v, err := parseOrNone(value, parse)
+			if err == nil {
+				*at(of) = v
+			}
+			return err
+		},
+		same: func(a, b *T) bool { return same(*at(a), *at(b)) },
 		lay: func(to, from *T) {
 			if v := *at(from); says(v) {
 				*at(to) = v
@@ -69,46 +84,57 @@ func equal[V comparable](a, b V) bool { return a == b }
 
 func text[T any, V ~string](path, warewulf string, needs Needs, doc string, at func(*T) *V) attribute[T] {
 	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindText, Needs: needs, Doc: doc}, at,
-		func(v V) bool { return v != "" }, equal, func(v V) string { return string(v) })
+		func(v V) bool { return v != "" }, equal, func(v V) string { return string(v) },
+		func(s string) (V, error) { return V(s), nil })
 }
 
 func number[T any, V ~int | ~int64](path, warewulf string, needs Needs, doc string, at func(*T) *V) attribute[T] {
 	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindNumber, Needs: needs, Doc: doc}, at,
-		func(v V) bool { return v != 0 }, equal, func(v V) string { return strconv.FormatInt(int64(v), 10) })
+		func(v V) bool { return v != 0 }, equal, func(v V) string { return strconv.FormatInt(int64(v), 10) }, parseNumber[V])
 }
 
 func truth[T any](path, warewulf string, needs Needs, doc string, at func(*T) **bool) attribute[T] {
 	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindBool, Needs: needs, Doc: doc}, at,
-		func(v *bool) bool { return v != nil }, func(a, b *bool) bool { return a == b || a != nil && b != nil && *a == *b }, func(v *bool) string { return strconv.FormatBool(*v) })
+		func(v *bool) bool { return v != nil }, func(a, b *bool) bool { return a == b || a != nil && b != nil && *a == *b }, func(v *bool) string { return strconv.FormatBool(*v) }, parseTruth)
 }
 
 func address[T any](path, warewulf string, needs Needs, doc string, at func(*T) *netip.Addr) attribute[T] {
-	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindAddress, Needs: needs, Doc: doc}, at, netip.Addr.IsValid, equal, netip.Addr.String)
+	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindAddress, Needs: needs, Doc: doc}, at, netip.Addr.IsValid, equal, netip.Addr.String, parseAddress)
 }
 
 func netmask[T any](path, warewulf string, needs Needs, doc string, at func(*T) *Netmask) attribute[T] {
 	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindNetmask, Needs: needs, Doc: doc}, at,
-		func(v Netmask) bool { return v != 0 }, equal, Netmask.String)
+		func(v Netmask) bool { return v != 0 }, equal, Netmask.String, ParseNetmask)
 }
 
 func hardware[T any](path, warewulf string, needs Needs, doc string, at func(*T) *MAC) attribute[T] {
 	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindMAC, Needs: needs, Doc: doc}, at,
-		func(v MAC) bool { return v != MAC{} }, equal, MAC.String)
+		func(v MAC) bool { return v != MAC{} }, equal, MAC.String, ParseMAC)
 }
 
 func image[T any](path, warewulf string, needs Needs, doc string, at func(*T) *ImageRef) attribute[T] {
 	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindImage, Needs: needs, Doc: doc}, at,
-		func(v ImageRef) bool { return !v.IsZero() }, equal, ImageRef.String)
+		func(v ImageRef) bool { return !v.IsZero() }, equal, ImageRef.String, ParseImageRef)
 }
 
 func moment[T any](path, warewulf string, needs Needs, doc string, at func(*T) *time.Time) attribute[T] {
-	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindTime, Needs: needs, Doc: doc}, at,
-		func(v time.Time) bool { return !v.IsZero() }, time.Time.Equal, stamp)
+	a := plain(&Field{Path: path, Warewulf: warewulf, Kind: KindTime, Needs: needs, Doc: doc}, at,
+		func(v time.Time) bool { return !v.IsZero() }, time.Time.Equal, stamp, nil)
+	a.hear = nil // a moment is set by the command that it belongs to
+	return a
 }
 
 func secret[T any](path, warewulf string, needs Needs, doc string, at func(*T) *Secret) attribute[T] {
-	return plain(&Field{Path: path, Warewulf: warewulf, Kind: KindText, Needs: needs, Doc: doc, Secret: true}, at,
-		func(v Secret) bool { return len(v) > 0 }, func(a, b Secret) bool { return bytes.Equal(a, b) }, Secret.String)
+	a := plain(&Field{Path: path, Warewulf: warewulf, Kind: KindText, Needs: needs, Doc: doc, Secret: true}, at,
+		func(v Secret) bool { return len(v) > 0 }, func(a, b Secret) bool { return bytes.Equal(a, b) }, Secret.String, nil)
+	a.hear = func(of *T, path []string, value string) error {
+		if len(path) > 1 {
+			return errNoField
+		}
+		*at(of) = Secret(value) // not nil, which would leave the present one
+		return nil
+	}
+	return a
 }
 
 // list returns the attribute of words that are appended to others.
@@ -116,8 +142,16 @@ func list[T any](path, warewulf string, needs Needs, doc string, at func(*T) *[]
 	f := &Field{Path: path, Warewulf: warewulf, Kind: KindList, Needs: needs, Doc: doc, negatable: negatable}
 	return attribute[T]{
 		Field: f,
-		same:  func(a, b *T) bool { return slices.Equal(*at(a), *at(b)) },
-		tidy:  func(of *T) { *at(of) = orNil(*at(of)) },
+		name:  path,
+		hear: func(of *T, path []string, value string) error {
+			if len(path) > 1 {
+				return errNoField
+			}
+			*at(of) = strings.Fields(value)
+			return nil
+		},
+		same: func(a, b *T) bool { return slices.Equal(*at(a), *at(b)) },
+		tidy: func(of *T) { *at(of) = orNil(*at(of)) },
 		lay: func(to, from *T) {
 			switch words := *at(from); {
 			case len(words) == 0:
@@ -163,7 +197,11 @@ func keyed[T any](path, warewulf string, needs Needs, doc string, at func(*T) *m
 	f := &Field{Path: path + ".*", Warewulf: warewulf + ".*", Kind: KindText, Needs: needs, Doc: doc}
 	return attribute[T]{
 		Field: f,
-		same:  func(a, b *T) bool { return maps.Equal(*at(a), *at(b)) },
+		name:  path,
+		hear: func(of *T, path []string, value string) error {
+			return hearKeyed(at(of), path, value, func(s string) (string, error) { return s, nil })
+		},
+		same: func(a, b *T) bool { return maps.Equal(*at(a), *at(b)) },
 		tidy: func(of *T) {
 			if len(*at(of)) == 0 {
 				*at(of) = nil
@@ -235,8 +273,15 @@ func tidyRows[T any](rows []attribute[T], of *T) {
 func inner[T, U any](path, warewulf string, rows []attribute[U], at func(*T) *U) attribute[T] {
 	return attribute[T]{
 		under: below(path, warewulf, rows),
-		same:  func(a, b *T) bool { return sameRows(rows, at(a), at(b)) },
-		tidy:  func(of *T) { tidyRows(rows, at(of)) },
+		name:  path,
+		hear: func(of *T, path []string, value string) error {
+			if len(path) > 1 {
+				return hearRows(rows, at(of), path[1:], value)
+			}
+			return clearRows(rows, at(of), value)
+		},
+		same: func(a, b *T) bool { return sameRows(rows, at(a), at(b)) },
+		tidy: func(of *T) { tidyRows(rows, at(of)) },
 		lay: func(to, from *T) {
 			for i := range rows {
 				rows[i].lay(at(to), at(from))
@@ -259,6 +304,14 @@ func each[T, U any](path, warewulf string, rows []attribute[U], at func(*T) *[]U
 	}
 	return attribute[T]{
 		under: below(path+".*", warewulf+".*", rows),
+		name:  path,
+		hear: func(of *T, path []string, value string) error {
+			parts, err := hearPart(*at(of), name, rows, path, value)
+			if err == nil {
+				*at(of) = parts
+			}
+			return err
+		},
 		same: func(a, b *T) bool {
 			these, those := *at(a), *at(b)
 			for i := range these {

@@ -98,7 +98,7 @@ func checkDevice(name string) error {
 		return nil
 	}
 	if len(name) > 15 || name == "." || name == ".." || strings.ContainsAny(name, "/:") {
-		return fmt.Errorf("%w device %.40q: want 1 to 15 characters without / and :", ErrInvalid, name)
+		return fmt.Errorf("%w device %.40q: want 1 to 15 characters without : and /", ErrInvalid, name)
 	}
 	return checkWord("device", name)
 }

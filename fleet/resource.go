@@ -153,7 +153,11 @@ func resources[T any](path, warewulf string, needs Needs, doc string, at func(*T
 	f := &Field{Path: path + ".*", Warewulf: warewulf + ".*", Kind: KindValue, Needs: needs, Doc: doc}
 	return attribute[T]{
 		Field: f,
-		same:  func(a, b *T) bool { return maps.Equal(*at(a), *at(b)) },
+		name:  path,
+		hear: func(of *T, path []string, value string) error {
+			return hearKeyed(at(of), path, value, func(s string) (Resource, error) { return ParseResource([]byte(s)) })
+		},
+		same: func(a, b *T) bool { return maps.Equal(*at(a), *at(b)) },
 		tidy: func(of *T) {
 			if len(*at(of)) == 0 {
 				*at(of) = nil
