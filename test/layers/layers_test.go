@@ -18,6 +18,7 @@ const module = "github.com/samara-hpc/samara/"
 var table = map[string][]string{
 	"fleet":                 {"fleet/hostlist"},
 	"fleet/hostlist":        {},
+	"fleet/selection":       {"fleet", "fleet/hostlist"},
 	"raftstore":             {"fleet"},
 	"mesh":                  {"fleet"},
 	"seeder":                {"fleet", "seeder/origin", "seeder/handout"},
@@ -39,7 +40,8 @@ var table = map[string][]string{
 	"bootagent":             {"fleet", "seeder", "mesh", "internal/identity"},
 	"internal/controller": {"fleet", "raftstore", "mesh", "seeder", "seeder/handout", "initramfs", "internal/blob", "internal/identity",
 		"internal/observe", "internal/image", "internal/netboot", "internal/api"},
-	"cmd/samara":       {"fleet", "fleet/hostlist", "seeder/simulate", "initramfs", "internal/api", "internal/controller", "internal/identity"},
+	"cmd/samara": {"fleet", "fleet/hostlist", "fleet/selection", "seeder/simulate", "initramfs", "internal/api", "internal/config",
+		"internal/controller", "internal/identity"},
 	"cmd/samara-agent": {"bootagent"},
 }
 
