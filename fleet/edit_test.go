@@ -154,7 +154,7 @@ func TestSettingsAreChecked(t *testing.T) {
 		`"interfaces":[{"name":"default"},{"name":"default"}]`:                                             "two interfaces",
 		`"interfaces":[{"name":"Default"}]`:                                                                "interface name",
 		`"interfaces":[{"name":"default","type":"a b"}]`:                                                   "type",
-		`"interfaces":[{"name":"default","device":"a/b"}]`:                                                 "without /",
+		`"interfaces":[{"name":"default","device":"a/b"}]`:                                                 "without : and /",
 		`"interfaces":[{"name":"default","device":"abcdefghijklmnop"}]`:                                    "1 to 15",
 		`"interfaces":[{"name":"default","netmask":33}]`:                                                   "33 bits",
 		`"interfaces":[{"name":"default","gateway":"fd00::1"}]`:                                            "IPv4",

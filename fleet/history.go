@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -250,6 +251,37 @@ func (s State) Rollback(rev Revision) (Edit, error) {
 		}
 	}
 	return back, nil
+}
+
+// ConfigHash returns the SHA-256 of the configuration: of what nodes, profiles, networks and people's choices for the
+// cluster say, whenever they were written and whichever nodes are armed. States with one hash have one configuration.
+func (s State) ConfigHash() Digest {
+	h := sha256.New()
+	enc := json.NewEncoder(h)
+	put := func(o Object) {
+		if err := enc.Encode(o); err != nil {
+			panic("fleet: an object cannot be encoded: " + err.Error()) // as in Hash
+		}
+	}
+	settings := s.settings()
+	put(Object{Cluster: &settings})
+	for n := range s.Networks() {
+		n.Revision = 0
+		put(Object{Network: &n})
+	}
+	for p := range s.Profiles() {
+		p = p.clone()
+		p.Settings.tidy()
+		p.Revision = 0
+		put(Object{Profile: &p})
+	}
+	for n := range s.Nodes() {
+		n = n.clone()
+		n.Settings.tidy()
+		n.Discover, n.Revision = time.Time{}, 0
+		put(Object{Node: &n})
+	}
+	return Digest(h.Sum(nil))
 }
 
 // replaced returns t with v under a key, or nothing if v is nil.

@@ -32,7 +32,10 @@ func commands() *rapid.Generator[Command] {
 	head := rapid.SampledFrom(heads)
 	holders := rapid.SliceOfN(head, 1, 4)
 	return rapid.Custom(func(t *rapid.T) Command {
-		switch rapid.IntRange(0, 16).Draw(t, "kind") {
+		switch rapid.IntRange(0, 18).Draw(t, "kind") {
+		case 17, 18:
+			e := edits().Draw(t, "edit")
+			return &e
 		case 0, 1, 14:
 			return &AddNodes{[]Node{node(name.Draw(t, "a"), iface.Draw(t, "if"))}}
 		case 2:
@@ -65,7 +68,7 @@ func commands() *rapid.Generator[Command] {
 			}
 			return &JoinController{Token: id, Proof: testToken(id).Hash, Controller: testController(id, address.Draw(t, "a").As4()[3])}
 		default:
-			return rapid.SampledFrom([]Command{&RemoveController{head.Draw(t, "id")}, &SetFormat{2}, &SetFormat{3}, &SealCAKey{Secret("sealed")},
+			return rapid.SampledFrom([]Command{&RemoveController{head.Draw(t, "id")}, &SetFormat{2}, &SetFormat{3}, &SetFormat{4}, &SealCAKey{Secret("sealed")},
 				setSeeding(1<<20, "/run/job"), setSeeding(0, ""), setSeeding(1, "job"),
 				&ReplaceControllers{[]Controller{testController("head1", 1), testController("head2", 2)}}}).Draw(t, "other")
 		}
@@ -81,6 +84,12 @@ func TestReplicasAgree(t *testing.T) {
 			direct = start2(t)
 		}
 		direct = populate(t, direct)
+		if rapid.Bool().Draw(t, "configured") {
+			var err error
+			if direct, err = direct.Apply(Entry{Command: SetFormat{4}}, direct.Revision()+1); err != nil {
+				t.Fatal(err)
+			}
+		}
 		logged := direct
 		id := rapid.StringMatching(`(r[1-9])?`)
 		for i, c := range rapid.SliceOfN(commands(), 20, 60).Draw(t, "commands") {
