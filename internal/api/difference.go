@@ -95,9 +95,6 @@ func compareClusters(before, after fleet.State) []Difference {
 	}
 	was, _ := before.Cluster()
 	is, ok := after.Cluster()
-	if was.Revision == is.Revision {
-		return []Difference{}
-	}
 	name := is.Name
 	if !ok {
 		name = was.Name

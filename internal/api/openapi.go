@@ -179,13 +179,17 @@ func queryParameter(name string) parameter {
 	number := func(doc string) parameter { return parameter{Description: doc, Schema: &schema{Type: "integer"}} }
 	p := map[string]parameter{
 		afterParam:    text("that after which to tell: of nodes a name, of a watch a revision, of observations a mark"),
+		beforeParam:   number("the revision before which to tell"),
 		blobsParam:    flag("with what images need, too"),
 		dryRunParam:   flag("say what would change, and change nothing"),
 		firmwareParam: flag("put the image's firmware of network cards into the initramfs"),
 		forceParam:    flag("whatever that costs"),
+		fromParam:     number("the revision that came first"),
 		ifParam:       text("KIND/NAME@REVISION, cluster@REVISION or state@REVISION, which must be so; more than once if need be"),
 		limitParam:    number("at most that many"),
 		resolvedParam: flag("with what profiles say"),
+		revisionParam: number("as of that revision"),
+		toParam:       number("the revision that came later; now, if there is none"),
 		sourceParam:   text("what the user calls the source of the stream"),
 		whyParam:      text("a message for the audit record"),
 		consistencyParam: {Description: "what the answer promises",

@@ -215,7 +215,13 @@ func visits(t *testing.T) map[string]struct{ path, body string } {
 		"GET /v1/nodes/{node}/boots":          {"/v1/nodes/n1/boots", ""},
 		"GET /v1/nodes/{node}/why":            {"/v1/nodes/n1/why", ""},
 		"GET /v1/profiles":                    {"/v1/profiles", ""},
-		"GET /v1/profiles/{profile}":          {"", ""},
+		"GET /v1/profiles/{profile}":          {"/v1/profiles/gpu", ""},
+		"GET /v1/nodes/{node}/explain":        {"/v1/nodes/n1/explain", ""},
+		"GET /v1/configuration":               {"/v1/configuration", ""},
+		"POST /v1/configuration":              {"/v1/configuration?dry_run=1", `{"puts":[{"profile":{"name":"gpu","rack":"r1"}}],"deletes":[{"kind":"node","name":"g1"}]}`},
+		"GET /v1/history":                     {"/v1/history", ""},
+		"GET /v1/difference":                  {"/v1/difference?from=3", ""},
+		"POST /v1/rollback":                   {"/v1/rollback?dry_run=1", `{"revision":4}`},
 		"POST /v1/nodes":                      {"/v1/nodes?dry_run=1", `{"nodes":[{"name":"n2","image":"debian"}]}`},
 		"PATCH /v1/nodes":                     {"/v1/nodes?dry_run=1&why=test", `{"names":["n1"],"rack":"r1"}`},
 		"POST /v1/nodes/delete":               {"/v1/nodes/delete?dry_run=1", `{"names":["n1"]}`},
@@ -226,7 +232,7 @@ func visits(t *testing.T) map[string]struct{ path, body string } {
 		"GET /v1/images/{image}/torrent":      {"/v1/images/debian/torrent", ""},
 		"GET /v1/images/{image}/swarm":        {"/v1/images/debian/swarm", ""},
 		"POST /v1/images/{image}/import":      {"/v1/images/debian/import", `{"path":"/x"}`},
-		"DELETE /v1/images/{image}":           {"/v1/images/debian?dry_run=1", ""},
+		"DELETE /v1/images/{image}":           {"/v1/images/spare?dry_run=1", ""},
 		"GET /v1/networks":                    {"/v1/networks", ""},
 		"GET /v1/networks/{network}":          {"/v1/networks/boot", ""},
 		"POST /v1/networks":                   {"/v1/networks?dry_run=1", `{"name":"lab","subnet":"10.2.0.0/24","dhcp":"off"}`},
@@ -316,10 +322,11 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 // describedRig serves a cluster in which every answer has something to tell.
 func describedRig(t *testing.T) *rig {
 	t.Helper()
-	rig := newRig(t)
+	rig := newSite(t)
 	now := time.Now().UTC()
 	token := fleet.JoinToken{ID: "t1", Hash: fleet.Digest{7}, Expires: now.Add(time.Hour)}
 	propose(t, rig.memory,
+		fleet.AddImageVersion{Image: "spare", Version: fleet.ImageVersion{Root: blob(5), Torrent: blob(6), Kernel: blob(7), Initramfs: blob(8), Arch: "amd64"}, Holders: []string{"head"}},
 		fleet.PutNetwork{Network: fleet.Network{Name: "spare", Subnet: netip.MustParsePrefix("10.9.0.0/24"), DHCP: fleet.DHCPOff}, Create: true},
 		fleet.AddNodes{Nodes: []fleet.Node{{Name: "n3", Settings: fleet.Settings{Interfaces: []fleet.Interface{{Name: "default", IP: netip.MustParseAddr("10.1.0.13")}}}}}},
 		fleet.AddJoinToken{Token: token},

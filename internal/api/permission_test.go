@@ -49,6 +49,12 @@ var whoMay = map[string]string{
 	"DELETE /v1/networks/{network}":       "operators",
 	"POST /v1/nodes/discover":             "operators",
 	"GET /v1/watch":                       "viewers",
+	"GET /v1/nodes/{node}/explain":        "viewers",
+	"GET /v1/configuration":               "viewers",
+	"POST /v1/configuration":              "operators",
+	"GET /v1/history":                     "viewers",
+	"GET /v1/difference":                  "viewers",
+	"POST /v1/rollback":                   "operators",
 	"GET /v1/openapi.json":                "viewers",
 	"GET /v1/backup":                      "admins",
 	"GET /v1/controllers":                 "viewers",
@@ -221,7 +227,7 @@ func TestANodeSpeaksForItselfAlone(t *testing.T) {
 
 // TestNoAnswerHoldsASecret walks the routes that answer without being asked to change anything.
 func TestNoAnswerHoldsASecret(t *testing.T) {
-	rig := newRig(t)
+	rig := newSite(t)
 	encoded, err := json.Marshal(fleet.Secret(canary))
 	if err != nil {
 		t.Fatal(err)
@@ -230,12 +236,15 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 	propose(t, rig.memory, fleet.AddJoinToken{Token: fleet.JoinToken{ID: "t1", Hash: fleet.Digest([]byte(canary)), Expires: time.Now().Add(time.Hour)}})
 	walked := 0
 	for _, r := range New(Config{}).routes() {
-		if r.method != http.MethodGet || r.allow == nodes || r.pattern == getProfile.pattern { // nodes get images' bytes, which hold none; there is no profile
+		if r.method != http.MethodGet || r.allow == nodes { // nodes get images' bytes, which hold none
 			continue
 		}
-		path := strings.NewReplacer("{node}", "n1", "{image}", "debian", "{network}", "boot", "{digest}", fleet.Digest{1}.String()).Replace(r.pattern)
-		if r.pattern == getWatch.pattern {
+		path := strings.NewReplacer("{node}", "n1", "{image}", "debian", "{network}", "boot", "{profile}", "gpu", "{digest}", fleet.Digest{1}.String()).Replace(r.pattern)
+		switch r.pattern {
+		case getWatch.pattern:
 			path += "?after=0" // all that there ever was
+		case compareRevisions.pattern:
+			path += "?from=1"
 		}
 		body := firstLine(t, c, path)
 		for _, secret := range [][]byte{[]byte(canary), bytes.Trim(encoded, `"`), []byte("PRIVATE KEY"), []byte(fleet.Digest([]byte(canary)).String())} {
@@ -245,7 +254,7 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 		}
 		walked++
 	}
-	if walked < 16 {
+	if walked < 25 {
 		t.Errorf("walked %d routes, want all of them", walked)
 	}
 }

@@ -85,6 +85,8 @@ var (
 		doc: "The boots of a node that controllers remember, newest first."}
 	nodeWhy = endpoint[none, []fleet.Provenance]{method: http.MethodGet, pattern: "/v1/nodes/{node}/why", allow: viewers, reads: chosen,
 		doc: "All that holds for a node, and which profile or the node itself says it."}
+	explainNode = endpoint[none, Explanation]{method: http.MethodGet, pattern: "/v1/nodes/{node}/explain", allow: viewers, reads: chosen,
+		doc: "How a node would boot if it asked now, and why not."}
 	addNodes = endpoint[fleet.AddNodes, Change]{method: http.MethodPost, pattern: "/v1/nodes", allow: operators, changes: true,
 		doc: "Create nodes, all or none."}
 	setNodes = endpoint[fleet.SetNodes, Change]{method: http.MethodPatch, pattern: "/v1/nodes", allow: operators, changes: true,
@@ -124,6 +126,17 @@ var (
 		doc: "Replace a network."}
 	deleteNetwork = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/networks/{network}", allow: operators, changes: true,
 		doc: "Remove a network on which no node has an address."}
+
+	getConfiguration = endpoint[none, Configuration]{method: http.MethodGet, pattern: "/v1/configuration", allow: viewers, reads: chosen,
+		doc: "All that people choose, without secrets: now, or at an earlier revision.", query: []string{revisionParam}}
+	editConfiguration = endpoint[fleet.Edit, Change]{method: http.MethodPost, pattern: "/v1/configuration", allow: operators, changes: true, limit: MaxEdit,
+		doc: "Put and delete whole objects, all or none. A password that is not named stays; an empty one is taken away."}
+	listHistory = endpoint[none, []HistoryEntry]{method: http.MethodGet, pattern: "/v1/history", allow: viewers, reads: chosen,
+		doc: "Changes of the configuration, the latest first.", query: []string{limitParam, beforeParam}}
+	compareRevisions = endpoint[none, Comparison]{method: http.MethodGet, pattern: "/v1/difference", allow: viewers, reads: chosen,
+		doc: "How the configuration differs between two revisions.", query: []string{fromParam, toParam}}
+	rollbackTo = endpoint[RollbackRequest, Change]{method: http.MethodPost, pattern: "/v1/rollback", allow: operators, changes: true,
+		doc: "Make the configuration what it was at a revision."}
 
 	getWatch = endpoint[none, WatchLine]{method: http.MethodGet, pattern: "/v1/watch", allow: viewers,
 		doc: "What changes, as it does: lines of JSON, or server-sent events if they are asked for with Accept.", query: []string{afterParam}}

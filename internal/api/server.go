@@ -36,6 +36,7 @@ type Server struct {
 	imports   chan struct{} // holds one token per import under way
 	pulls     chan struct{} // one per pull
 	watchers  chan struct{} // one per watch
+	edits     chan struct{} // one per edit that is read
 	heartbeat time.Duration // of watches
 	feed      feed
 	gauge     gauge
@@ -48,7 +49,8 @@ func New(c Config) *Server {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	s := &Server{Config: c, imports: make(chan struct{}, maxImports), pulls: make(chan struct{}, maxPulls), watchers: make(chan struct{}, maxWatchers), heartbeat: watchHeartbeat}
+	s := &Server{Config: c, imports: make(chan struct{}, maxImports), pulls: make(chan struct{}, maxPulls), watchers: make(chan struct{}, maxWatchers),
+		edits: make(chan struct{}, maxEdits), heartbeat: watchHeartbeat}
 	s.handler = s.mux()
 	return s
 }
