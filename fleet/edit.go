@@ -49,6 +49,9 @@ func (c Edit) check() error {
 		if r.Kind == "" {
 			return fmt.Errorf("%w change: object %d of those to put: want one node, profile, network or cluster", ErrInvalid, at+1)
 		}
+		if o.SecretsOf != "" && o.Node == nil && o.Profile == nil {
+			return fmt.Errorf("%w change: %s has no secrets that could be those of %.80q", ErrInvalid, r, o.SecretsOf)
+		}
 		if err := once(r); err != nil {
 			return err
 		}
@@ -132,7 +135,11 @@ func (e *editing) putProfiles(c Edit) error {
 		p.Settings.tidy()
 		p.Profiles = orNil(p.Profiles)
 		old, had := e.Profile(p.Name)
-		p.BMC.keepSecrets(old.BMC)
+		secrets, err := e.secretsFor(o, old.BMC)
+		if err != nil {
+			return err
+		}
+		p.BMC.keepSecrets(secrets)
 		if had && p.same(old) {
 			continue
 		}
@@ -185,7 +192,11 @@ func (e *editing) putNodes(c Edit) error {
 		n.Settings.tidy()
 		n.Profiles = orNil(n.Profiles)
 		old, had := e.Node(n.Name)
-		n.BMC.keepSecrets(old.BMC)
+		secrets, err := e.secretsFor(o, old.BMC)
+		if err != nil {
+			return err
+		}
+		n.BMC.keepSecrets(secrets)
 		n.Discover = old.Discover
 		if had && n.same(old) {
 			continue
@@ -300,6 +311,21 @@ func orNil[T any](list []T) []T {
 		return nil
 	}
 	return list
+}
+
+// secretsFor returns what has the secrets that an object is to keep: old, or what another object was before the edit.
+func (e *editing) secretsFor(o Object, old BMC) (BMC, error) {
+	if o.SecretsOf == "" {
+		return old, nil
+	}
+	from := Ref{o.Ref().Kind, o.SecretsOf}
+	switch was, _ := e.was.Object(from); {
+	case was.Node != nil:
+		return was.Node.BMC, nil
+	case was.Profile != nil:
+		return was.Profile.BMC, nil
+	}
+	return BMC{}, fmt.Errorf("%s: secrets of %s: %w", o.Ref(), from, ErrNotFound)
 }
 
 // keepSecrets takes from old the secrets that b leaves as they were, and those away that it clears.

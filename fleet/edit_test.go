@@ -273,6 +273,29 @@ func TestEditWritesSecrets(t *testing.T) {
 	}
 }
 
+// TestSecretsGoAlong renames n3, copies base, and gives n2 what n3 had, in one edit.
+func TestSecretsGoAlong(t *testing.T) {
+	s := mustApply(t, start4(t), edit(t, `
+		{"node":{"name":"n4","profiles":["gpu"]},"secrets_of":"n3"}
+		{"profile":{"name":"copy"},"secrets_of":"base"}
+		{"node":{"name":"n2","bmc":{"password":"b3du"}},"secrets_of":"n3"}`, Ref{ObjectNode, "n3"}))
+	n4, _ := s.Node("n4")
+	n2, _ := s.Node("n2")
+	p, _ := s.Profile("copy")
+	if string(n4.BMC.Password) != "n3" || string(n2.BMC.Password) != "own" || string(p.BMC.Password) != "base" {
+		t.Errorf("passwords %q, %q and %q", []byte(n4.BMC.Password), []byte(n2.BMC.Password), []byte(p.BMC.Password))
+	}
+	for puts, want := range map[string]error{
+		`{"node":{"name":"n5"},"secrets_of":"n3"}`:                             ErrNotFound,
+		`{"profile":{"name":"p"},"secrets_of":"n4"}`:                           ErrNotFound,
+		`{"network":{"name":"boot","subnet":"10.1.0.0/16"},"secrets_of":"n4"}`: ErrInvalid,
+	} {
+		if _, err := s.Apply(Entry{Command: edit(t, puts), At: noon}, s.Revision()+1); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", puts, err, want)
+		}
+	}
+}
+
 func TestEditsAreOneChange(t *testing.T) {
 	for what, c := range map[string]struct {
 		puts    string

@@ -5,12 +5,16 @@ import (
 	"fmt"
 )
 
-// An Object is one object of the configuration; exactly one field is set.
+// An Object is one object of the configuration; exactly one of the first four fields is set.
 type Object struct {
 	Node    *Node            `json:"node,omitempty"`
 	Profile *Profile         `json:"profile,omitempty"`
 	Network *Network         `json:"network,omitempty"`
 	Cluster *ClusterSettings `json:"cluster,omitempty"`
+
+	// SecretsOf names the object of its kind whose secrets a node or profile takes where it is put without; "" is the one
+	// that has its own name. So one can be renamed and copied by who cannot read them.
+	SecretsOf string `json:"secrets_of,omitempty"`
 }
 
 // The kinds of objects of the configuration.
