@@ -50,7 +50,7 @@ func TestChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Difference{{Kind: "node", Name: "n2", Action: "add", Fields: []Field{{Name: "image", Is: "debian", Needs: "reboot"}, {Name: "interfaces.default.ip", Is: "10.1.0.12", Needs: "reboot"}}}}
+	want := []Difference{{Kind: "node", Name: "n2", Action: "add", Fields: []Field{{Name: "image", Is: "debian"}, {Name: "interfaces.default.ip", Is: "10.1.0.12"}}}}
 	if diff := cmp.Diff(Change{Revision: 3, DryRun: true, Changed: want}, dry); diff != "" {
 		t.Errorf("dry run of AddNodes (-want +got):\n%s", diff)
 	}

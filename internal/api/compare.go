@@ -89,7 +89,7 @@ func compareAll[T any](kind string, names []string, before, after func(string) (
 		is, has := after(name)
 		switch {
 		case !had && has:
-			out = append(out, Difference{Kind: kind, Name: name, Action: "add", Fields: fields(nil, &is)})
+			out = append(out, Difference{Kind: kind, Name: name, Action: "add", Fields: ofNew(fields(nil, &is))})
 		case had && !has:
 			out = append(out, Difference{Kind: kind, Name: name, Action: "delete"})
 		case had && has:
@@ -99,6 +99,14 @@ func compareAll[T any](kind string, names []string, before, after func(string) (
 		}
 	}
 	return out
+}
+
+// ofNew returns the fields of what is new: nothing runs yet for which anything had to be done.
+func ofNew(fields []Field) []Field {
+	for at := range fields {
+		fields[at].Needs = ""
+	}
+	return fields
 }
 
 // changedNames returns the names of the objects that are in one sequence alone, or in both at different revisions. Both

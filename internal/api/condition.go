@@ -9,8 +9,9 @@ import (
 	"github.com/samara-hpc/samara/fleet"
 )
 
-// An ETag is a fleet.Condition, which is met as long as what the answer told has not changed: an object, or for a list the
-// whole configuration. So any ETag can be sent with any change.
+// An ETag is a fleet.Condition, which is met as long as what the answer told of the configuration has not changed: of one
+// object that, otherwise of everything. So any ETag can be sent with any change. What controllers have seen, such as the
+// phase that a node is in, is no part of it.
 
 // ifMatchHeader holds the ETag of what a client saw, as ifParam does: the change is made to that, or not at all.
 const ifMatchHeader = "If-Match"

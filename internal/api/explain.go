@@ -62,13 +62,13 @@ func (s *Server) explain(_ context.Context, r *request, _ none) (Explanation, er
 	}
 	e := Explanation{Node: n.Name, Revision: r.revision, Obstacles: []string{}, Notes: []string{}, Interfaces: []BootInterface{},
 		Arguments: append([]string{}, n.KernelArgs...), Settings: bootSettings(why)}
-	if len(n.Interfaces) == 0 {
-		e.Obstacles = append(e.Obstacles, fmt.Sprintf("node %s has no interface; samara node set %s --mac MAC --ip ADDRESS", n.Name, n.Name))
-	}
 	for _, i := range n.Interfaces {
 		e.addInterface(r.state, n, i)
 	}
-	if !n.Discover.IsZero() {
+	if !e.Boots && len(e.Obstacles) == 0 {
+		e.Obstacles = append(e.Obstacles, fmt.Sprintf("node %s has no interface with a MAC and an address; samara node set %s --mac MAC --ip ADDRESS", n.Name, n.Name))
+	}
+	if s.Now().Before(n.Discover) {
 		e.Armed = fmt.Sprintf("an unknown machine that asks from the network of one of its addresses becomes it, until %s", n.Discover.UTC().Format("2006-01-02 15:04:05 UTC"))
 	}
 	if img, v, err := r.state.ImageVersion(n.Image); err == nil && !n.Image.IsZero() {

@@ -29,7 +29,7 @@ func TestExplainSaysHowANodeBootsOrWhyNot(t *testing.T) {
 		{Profile: &fleet.Profile{Name: "os", Settings: fleet.Settings{Image: fleet.ImageRef{Name: "debian"}}}},
 	}}
 	for name, ports := range map[string][]fleet.Interface{
-		"good": port(1, "10.1.0.21"), "nomac": port(0, "10.1.0.22"), "noip": port(3, ""), "off": port(4, "10.3.0.2"), "proxied": port(5, "10.4.0.2"), "bare": nil,
+		"good": port(1, "10.1.0.21"), "nomac": port(0, "10.1.0.22"), "noip": port(3, ""), "off": port(4, "10.3.0.2"), "proxied": port(5, "10.4.0.2"), "bare": nil, "empty": port(0, ""),
 	} {
 		edit.Puts = append(edit.Puts, fleet.Object{Node: &fleet.Node{Name: name, Profiles: []string{"os", "gpu"}, Settings: fleet.Settings{Interfaces: ports}}})
 	}
@@ -47,6 +47,7 @@ func TestExplainSaysHowANodeBootsOrWhyNot(t *testing.T) {
 		"off":     {false, "samara network set dark --dhcp full", "none: DHCP is off on network dark", false},
 		"proxied": {true, "", "another server on network guest gives the address, which must be 10.4.0.2", false},
 		"bare":    {false, "samara node set bare --mac MAC --ip ADDRESS", "", false},
+		"empty":   {false, "samara node set empty --mac MAC --ip ADDRESS", "", false},
 		"noimage": {false, "samara node set noimage --image NAME", "address 10.1.0.26/24", false},
 	} {
 		e, err := rig.local(t).Explain(t.Context(), name)

@@ -17,7 +17,7 @@ func (s *Server) status(ctx context.Context, r *request, _ none) (Status, error)
 	}
 	st.Revision = state.Revision()
 	st.Nodes = map[string]int{}
-	for _, n := range s.viewNodes(state.Nodes()) {
+	for _, n := range s.viewNodes(state.Nodes(), state.CountNodes()) {
 		st.Nodes[n.State]++
 	}
 	st.Images = 0

@@ -19,10 +19,10 @@ const (
 // maxPage bounds the limit of a list.
 const maxPage = 10_000
 
-// viewNodes views nodes with what was seen of them. The result is never nil.
-func (s *Server) viewNodes(nodes iter.Seq[fleet.Node]) []NodeView {
+// viewNodes views nodes, about count of them, with what was seen of them. The result is never nil.
+func (s *Server) viewNodes(nodes iter.Seq[fleet.Node], count int) []NodeView {
 	latest, faults, now := s.Observer.Latest(), s.faults(), s.Now()
-	views := []NodeView{}
+	views := make([]NodeView, 0, count)
 	for n := range nodes {
 		b, seen := latest[n.Name]
 		v := viewNode(n, b, seen, now)
@@ -47,9 +47,9 @@ func (s *Server) listNodes(_ context.Context, r *request, _ none) ([]NodeView, e
 		all = r.state.ResolveAll()
 	}
 	if limit == 0 && !query.Has(afterParam) {
-		return s.viewNodes(all), nil
+		return s.viewNodes(all, r.state.CountNodes()), nil
 	}
-	return s.viewNodes(r.pageOf(query, limit, resolved)), nil
+	return s.viewNodes(r.pageOf(query, limit, resolved), min(limit, r.state.CountNodes())), nil
 }
 
 // pageOf yields the nodes of one page, and notes where the next one is. It resolves no others.
@@ -98,10 +98,13 @@ func (s *Server) node(_ context.Context, r *request, _ none) (NodeView, error) {
 	if err != nil {
 		return NodeView{}, err
 	}
-	if resolved {
-		if n, err = r.state.Resolve(n.Name); err != nil {
-			return NodeView{}, err
-		}
+	if resolved { // what it says depends on more than the node: the answer is about the state
+		n, err = r.state.Resolve(n.Name)
+	} else {
+		r.about = fleet.Condition{Kind: fleet.ObjectNode, Name: n.Name, Revision: n.Revision}
+	}
+	if err != nil {
+		return NodeView{}, err
 	}
 	b, seen := s.Observer.Latest()[n.Name]
 	v := viewNode(n, b, seen, s.Now())
@@ -116,7 +119,6 @@ func (r *request) node() (fleet.Node, error) {
 	if !ok {
 		return fleet.Node{}, fmt.Errorf("node %q: %w", name, fleet.ErrNotFound)
 	}
-	r.about = fleet.Condition{Kind: "node", Name: name, Revision: n.Revision}
 	return n, nil
 }
 
@@ -151,6 +153,6 @@ func (s *Server) profile(_ context.Context, r *request, _ none) (ProfileView, er
 	if !ok {
 		return ProfileView{}, fmt.Errorf("profile %q: %w", name, fleet.ErrNotFound)
 	}
-	r.about = fleet.Condition{Kind: "profile", Name: name, Revision: p.Revision}
+	r.about = fleet.Condition{Kind: fleet.ObjectProfile, Name: name, Revision: p.Revision}
 	return viewProfile(p), nil
 }

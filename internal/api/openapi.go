@@ -74,7 +74,7 @@ const documentWords = `The API of a Samara controller, over TLS with a client ce
 	`Routes tagged controllers and nodes are for those alone, and may change with any release.`
 
 func (s *Server) openAPI(context.Context, *request, none) (document, error) {
-	return describe(s.routes()), nil
+	return s.described(), nil
 }
 
 // describe returns the document of routes.

@@ -259,6 +259,33 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 	}
 }
 
+// TestNoChangeTellsASecret sends passwords and asks for what they were.
+func TestNoChangeTellsASecret(t *testing.T) {
+	rig := newSite(t)
+	c := rig.remote(t, identity.Subject{Role: identity.RoleOperator, Name: "eve"})
+	encoded, err := json.Marshal(fleet.Secret(canary))
+	if err != nil {
+		t.Fatal(err)
+	}
+	propose(t, rig.memory, putProfile(fleet.Profile{Name: "gpu", Settings: fleet.Settings{BMC: fleet.BMC{Password: fleet.Secret("another")}}}))
+	for what, ask := range map[string]struct{ path, body string }{
+		"an edit":              {"/v1/configuration", `{"puts":[{"node":{"name":"g1","bmc":{"password":` + string(encoded) + `}}}]}`},
+		"an edit, dry":         {"/v1/configuration?dry_run=1", `{"puts":[{"node":{"name":"g2","bmc":{"password":` + string(encoded) + `}}}]}`},
+		"an edit that is bad":  {"/v1/configuration", `{"puts":[{"node":{"name":"g3","image":"none","bmc":{"password":` + string(encoded) + `}}}]}`},
+		"an edit that is torn": {"/v1/configuration", `{"puts":[{"node":{"name":"g3","bmc":{"password":` + string(encoded) + `]`},
+		"new nodes":            {"/v1/nodes", `{"nodes":[{"name":"h1","bmc":{"password":` + string(encoded) + `}}]}`},
+		"a rollback, dry":      {"/v1/rollback?dry_run=1", `{"revision":4}`},
+	} {
+		got := askPlainly(t, c, http.MethodPost, ask.path, ask.body)
+		if strings.Contains(got.body, canary) || strings.Contains(got.body, strings.Trim(string(encoded), `"`)) {
+			t.Errorf("%s tells a secret: %s", what, got.body)
+		}
+		if got.StatusCode == http.StatusOK && !strings.Contains(got.body, "secret)") {
+			t.Errorf("%s does not tell that there is a secret: %s", what, got.body)
+		}
+	}
+}
+
 // firstLine asks for path and returns what comes up to the first line's end: all of it, but of a watch.
 func firstLine(t *testing.T, c *Client, path string) []byte {
 	t.Helper()

@@ -42,6 +42,7 @@ type Server struct {
 	gauge     gauge
 	joins     joinLimiter
 	ranges    ranges
+	described func() document // of its routes
 }
 
 // New returns a Server.
@@ -51,6 +52,7 @@ func New(c Config) *Server {
 	}
 	s := &Server{Config: c, imports: make(chan struct{}, maxImports), pulls: make(chan struct{}, maxPulls), watchers: make(chan struct{}, maxWatchers),
 		edits: make(chan struct{}, maxEdits), heartbeat: watchHeartbeat}
+	s.described = sync.OnceValue(func() document { return describe(s.routes()) })
 	s.handler = s.mux()
 	return s
 }

@@ -54,7 +54,7 @@ func (s survey) collectController(out series, state fleet.State, st Status) {
 	out.gauge("samara_raft_quorum", "Whether changes can be committed.", truth(st.Quorum))
 	out.gauge("samara_raft_revision", "Revision of the state that this controller has applied.", float64(state.Revision()))
 	counts := map[string]int{StateUnseen: 0, StateFailing: 0, StateSilent: 0, StateReady: 0}
-	for _, n := range s.viewNodes(state.Nodes()) {
+	for _, n := range s.viewNodes(state.Nodes(), state.CountNodes()) {
 		counts[n.State]++
 	}
 	for name, n := range counts {

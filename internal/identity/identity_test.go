@@ -137,6 +137,14 @@ func TestTheServerKnowsItsClient(t *testing.T) {
 	}
 }
 
+func TestWhichRolesPeopleHave(t *testing.T) {
+	for role, want := range map[Role]bool{RoleAdmin: true, RoleOperator: true, RoleViewer: true, RoleController: false, RoleNode: false, "": false, "king": false} {
+		if got := role.IsPerson(); got != want {
+			t.Errorf("role %q is a person's: %t, want %t", role, got, want)
+		}
+	}
+}
+
 func TestRequestsAreChecked(t *testing.T) {
 	key, _, err := NewKey()
 	if err != nil {
