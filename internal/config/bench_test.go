@@ -77,3 +77,13 @@ func BenchmarkEncode(b *testing.B) {
 		encoded(b, d)
 	}
 }
+
+// BenchmarkParseLittle reads one node: what remains is the making of the schema.
+func BenchmarkParseLittle(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Parse(File{"f", []byte("nodes: {n1: {rack: r1}}")}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

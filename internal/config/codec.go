@@ -70,11 +70,15 @@ func describe(n *yaml.Node) string {
 	case yaml.Sequence:
 		return "a list"
 	}
-	text := n.Text
-	if len(text) > 60 {
-		text = strings.ToValidUTF8(text[:60], "") + "…"
+	return strconv.Quote(shorten(n.Text))
+}
+
+// shorten returns text, or its beginning if it is too long for a message.
+func shorten(text string) string {
+	if len(text) > 80 {
+		return strings.ToValidUTF8(text[:80], "") + "…"
 	}
-	return strconv.Quote(text)
+	return text
 }
 
 // typed returns the codec of a type with a form as text.
@@ -112,7 +116,7 @@ func listOf[T any](want string, parse func(string) (T, error), format func(T) st
 	return codec{
 		read: func(n *yaml.Node, v reflect.Value) error {
 			if n.Kind == yaml.Scalar {
-				return fmt.Errorf("%s where a list is wanted; write [%s]", describe(n), quote(n.Text))
+				return fmt.Errorf("%s where a list is wanted; write [%s]", describe(n), quote(shorten(n.Text)))
 			}
 			if n.Kind != yaml.Sequence {
 				return mismatch(n, "a list")

@@ -54,7 +54,7 @@ func isEdge(a netip.Addr, within netip.Prefix) bool {
 // countAddresses gives the nodes of a range, which were read alike, addresses of their own.
 func (p *parse) countAddresses(nodes []fleet.Node, key *yaml.Node) {
 	first := nodes[0]
-	for at, i := range first.Interfaces {
+	for at, i := range first.Interfaces[:min(len(first.Interfaces), fleet.MaxInterfaces)] { // the state refuses more
 		path := "interfaces." + quoteName(i.Name)
 		if i.MAC != (fleet.MAC{}) {
 			p.rangeFault(key, path+".mac", fmt.Sprintf("MAC address %s for each of %d nodes; give each node its own", i.MAC, len(nodes)))
@@ -73,9 +73,9 @@ func (p *parse) count(nodes []fleet.Node, key *yaml.Node, path string, mask flee
 	}
 	without := []netip.Addr{gateway}
 	var within netip.Prefix
-	if net := slices.IndexFunc(p.docs.Networks, func(n fleet.Network) bool { return n.Subnet.Contains(first) }); net >= 0 {
-		within = p.docs.Networks[net].Subnet
-		without = append(without, p.docs.Networks[net].Gateway)
+	if net, ok := p.networkOf(first); ok {
+		within = net.Subnet
+		without = append(without, net.Gateway)
 	} else if first.Is4() && mask > 0 {
 		within = netip.PrefixFrom(first, int(mask))
 	}
@@ -89,11 +89,25 @@ func (p *parse) count(nodes []fleet.Node, key *yaml.Node, path string, mask flee
 	}
 }
 
+// networkOf returns the network of these documents that an address is in. Its cost does not depend on how many there are.
+func (p *parse) networkOf(a netip.Addr) (fleet.Network, bool) {
+	for bits := a.BitLen(); bits >= 0; bits-- {
+		subnet, err := a.Prefix(bits)
+		if i, ok := p.subnets[subnet]; ok && err == nil {
+			return p.docs.Networks[i], true
+		}
+	}
+	return fleet.Network{}, false
+}
+
 // rangeFault adds a fault at a field of the present object.
 func (p *parse) rangeFault(key *yaml.Node, path, what string) {
+	if p.faults.full() {
+		return
+	}
 	place := *key
 	for _, m := range p.present.fields {
-		if m.path == path {
+		if m.path() == path {
 			place.Line, place.Column = m.line, m.column
 		}
 	}

@@ -189,7 +189,11 @@ func (p *parse) fault(at *yaml.Node, what, meant string) {
 	if p.silent {
 		return
 	}
-	f := Fault{Position: Position{File: p.files[p.file].Name}, Field: strings.Join(p.trail, "."), What: what, Meant: meant, file: p.file}
+	trail := make([]string, len(p.trail))
+	for i, key := range p.trail {
+		trail[i] = shorten(key)
+	}
+	f := Fault{Position: Position{File: p.files[p.file].Name}, Field: strings.Join(trail, "."), What: what, Meant: meant, file: p.file}
 	if at != nil {
 		f.Position = p.position(at)
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 
@@ -11,8 +12,11 @@ import (
 	"github.com/samara-hpc/samara/internal/config/yaml"
 )
 
-// maxValues bounds the keys and values that one Parse reads, those of a range counted for each of its nodes.
-const maxValues = 16 << 20
+// The bounds of one Parse, beside MaxSize and those of package yaml. A range is counted for each of its nodes.
+const (
+	maxObjects = 256 << 10
+	maxValues  = 16 << 20 // keys and values
+)
 
 // A section is one key of a document, and the kind of objects below it.
 type section struct {
@@ -38,7 +42,7 @@ func Parse(files ...File) (Documents, error) {
 	if err != nil {
 		return Documents{}, err
 	}
-	p := &parse{schema: s, files: files, docs: Documents{places: places{}}, entries: map[string][]entry{}, paths: map[pathOf]string{}}
+	p := &parse{schema: s, files: files, docs: Documents{places: places{}}, subnets: map[netip.Prefix]int{}, entries: map[string][]entry{}}
 	size := 0
 	for i, f := range files {
 		p.file = i
@@ -66,15 +70,15 @@ type parse struct {
 	files   []File
 	docs    Documents
 	faults  Faults
-	entries map[string][]entry // what is to be read of each kind
-	values  int                // so far
+	entries map[string][]entry   // what is to be read of each kind
+	values  int                  // so far
+	subnets map[netip.Prefix]int // the networks so far, by their subnets
 
 	file    int      // that is read
 	trail   []string // the keys that lead to what is read, as the file spells them
 	names   []string // those of them that users chose
 	silent  bool     // the object is one of a range, of which another was read before
 	present *placed  // where the parts of the object are that is read
-	paths   map[pathOf]string
 }
 
 // An entry is a key of a section.
@@ -169,8 +173,9 @@ func (p *parse) readEntry(s section, e entry) {
 			return
 		}
 	}
-	if p.values += e.value.Size() * len(names); p.values > maxValues {
-		p.fault(e.key, fmt.Sprintf("with it there are more than %d values, those of a range counted for each node; apply fewer objects at a time", maxValues), "")
+	p.values += e.value.Size() * len(names)
+	if p.values > maxValues || len(p.docs.places)+len(names) > maxObjects {
+		p.fault(e.key, fmt.Sprintf("with it there are more than %d objects or %d values, those of a range counted for each node; apply fewer at a time", maxObjects, maxValues), "")
 		return
 	}
 	if e.value.Kind != yaml.Mapping && !e.value.IsNull() {
@@ -204,6 +209,7 @@ func (p *parse) readObject(s section, name string, value *yaml.Node) {
 	case fleet.ObjectNetwork:
 		n := fleet.Network{Name: name}
 		p.readGroup(g, value, reflect.ValueOf(&n).Elem())
+		p.subnets[n.Subnet] = len(p.docs.Networks)
 		p.docs.Networks = append(p.docs.Networks, n)
 	case fleet.ObjectProfile:
 		n := fleet.Profile{Name: name}

@@ -27,8 +27,18 @@ type placed struct {
 
 // A mark is where one field stands in the file of its object.
 type mark struct {
-	path         string
+	pattern      string    // the field's path
+	names        [2]string // that stand for its "*"; no path has more of them
 	line, column int32
+}
+
+// path returns the path of the field with the names in it.
+func (m mark) path() string {
+	path := m.pattern
+	for _, name := range m.names {
+		path = strings.Replace(path, "*", quoteName(name), 1)
+	}
+	return path
 }
 
 // Where returns where the documents say a field of an object: path is as Node.Values has it, such as
@@ -41,7 +51,7 @@ func (d Documents) Where(kind, name, path string) (Position, bool) {
 	}
 	for path != "" {
 		for _, m := range of.fields {
-			if m.path == path || strings.HasPrefix(m.path, path) && m.path[len(path)] == '.' {
+			if at := m.path(); at == path || strings.HasPrefix(at, path+".") {
 				return Position{of.position.File, int(m.line), int(m.column)}, true
 			}
 		}
@@ -52,33 +62,12 @@ func (d Documents) Where(kind, name, path string) (Position, bool) {
 
 // mark remembers where the present object says a field, whose path has "*" for the names of p.names.
 func (p *parse) mark(path string, key *yaml.Node) {
-	if !p.silent {
-		p.present.fields = append(p.present.fields, mark{p.path(path), key.Line, key.Column})
+	if p.silent {
+		return
 	}
-}
-
-// A pathOf is the path of a field and up to two names for its "*".
-type pathOf struct {
-	path  string
-	names [2]string
-}
-
-// path returns the path with the names in it. It makes each but once: thousands of nodes have the same.
-func (p *parse) path(path string) string {
-	if len(p.names) == 0 {
-		return path
-	}
-	key := pathOf{path: path}
-	copy(key.names[:], p.names)
-	known, ok := p.paths[key]
-	if !ok {
-		known = path
-		for _, name := range p.names {
-			known = strings.Replace(known, "*", quoteName(name), 1)
-		}
-		p.paths[key] = known
-	}
-	return known
+	m := mark{pattern: path, line: key.Line, column: key.Column}
+	copy(m.names[:], p.names)
+	p.present.fields = append(p.present.fields, m)
 }
 
 // quoteName writes a name as it stands in the path of a field: see fleet.Field.

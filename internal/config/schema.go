@@ -95,17 +95,21 @@ func jsonName(f reflect.StructField) string {
 // newGroup returns the keys of an object with fields.
 func newGroup(fields []fleet.Field, object reflect.Type) (*group, error) {
 	g := &group{}
+	paths := make([][][]string, len(fields))
+	for i, f := range fields {
+		paths[i] = cutNames(f.Path)
+	}
 	for _, written := range []bool{true, false} { // all names that are written, and only then those that are read too
-		for _, f := range fields {
-			b := builder{fields: fields, field: f, refused: f.NodeOnly && object == reflect.TypeFor[fleet.Profile](), hidden: !written}
-			names, path := cutNames(f.Warewulf), cutNames(f.Path)
-			if f.Warewulf == "" {
-				names = path
+		for i, f := range fields {
+			b := builder{paths: paths, field: f, refused: f.NodeOnly && object == reflect.TypeFor[fleet.Profile](), hidden: !written}
+			names := paths[i]
+			if f.Warewulf != "" {
+				names = cutNames(f.Warewulf)
 			}
-			if len(names) != len(path) {
+			if len(names) != len(paths[i]) {
 				return nil, fmt.Errorf("field %s: its other name %s has not as many names that users choose", f.Path, f.Warewulf)
 			}
-			if err := b.insert(g, object, names, path, 0); err != nil {
+			if err := b.insert(g, object, names, paths[i], 0); err != nil {
 				return nil, fmt.Errorf("field %s: %w", f.Path, err)
 			}
 		}
@@ -129,7 +133,7 @@ func cutNames(path string) [][]string {
 
 // A builder puts one field into groups.
 type builder struct {
-	fields  []fleet.Field
+	paths   [][][]string // of all fields
 	field   fleet.Field
 	refused bool // the object cannot have it
 	hidden  bool // only names that are read and not written are put
@@ -241,16 +245,17 @@ func (b builder) newRest(index []int, at reflect.Type, path [][]string, part int
 	return nil, fmt.Errorf("%s has no names that users choose", at)
 }
 
-// keyOf returns which field of a part is its name: the one that the table of fields does not have.
+// keyOf returns which field of a part is its name: the one text that the table of fields does not have.
 func (b builder) keyOf(part reflect.Type, above [][]string) ([]int, error) {
+	known := map[string]bool{}
+	for _, path := range b.paths {
+		if n := len(above); len(path) > n && len(path[n]) > 0 && slices.EqualFunc(path[:n], above, slices.Equal) {
+			known[path[n][0]] = true
+		}
+	}
 	var found [][]int
 	for _, f := range reflect.VisibleFields(part) {
-		known := slices.ContainsFunc(b.fields, func(other fleet.Field) bool {
-			cut := cutNames(other.Path)
-			return len(cut) > len(above) && slices.EqualFunc(cut[:len(above)], above, slices.Equal) &&
-				len(cut[len(above)]) > 0 && cut[len(above)][0] == jsonName(f)
-		})
-		if !known && f.Type.Kind() == reflect.String {
+		if f.Type.Kind() == reflect.String && !known[jsonName(f)] {
 			found = append(found, f.Index)
 		}
 	}
@@ -264,16 +269,32 @@ func (b builder) keyOf(part reflect.Type, above [][]string) ([]int, error) {
 func locate(t reflect.Type, path []string) ([]int, reflect.Type, error) {
 	var index []int
 	for _, name := range path {
-		if t.Kind() != reflect.Struct {
+		f, ok := fieldNamed(t, name)
+		if !ok {
 			return nil, nil, fmt.Errorf("%s has no field %s", t, name)
 		}
-		fields := reflect.VisibleFields(t)
-		i := slices.IndexFunc(fields, func(f reflect.StructField) bool { return jsonName(f) == name })
-		if i < 0 {
-			return nil, nil, fmt.Errorf("%s has no field %s", t, name)
-		}
-		index = append(index, fields[i].Index...)
-		t = fields[i].Type
+		index = append(index, f.Index...)
+		t = f.Type
 	}
 	return index, t, nil
+}
+
+// fieldNamed returns the field of a struct with a name in JSON, be it one of an embedded struct.
+func fieldNamed(t reflect.Type, name string) (reflect.StructField, bool) {
+	if t.Kind() != reflect.Struct {
+		return reflect.StructField{}, false
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if jsonName(f) == name {
+			return f, true
+		}
+		if f.Anonymous {
+			if inner, ok := fieldNamed(f.Type, name); ok {
+				inner.Index = append([]int{i}, inner.Index...)
+				return inner, true
+			}
+		}
+	}
+	return reflect.StructField{}, false
 }

@@ -166,6 +166,8 @@ func (p *parser) another(column int) (bool, error) {
 	switch {
 	case p.at == len(p.text), p.atAnyMarker(), here < column:
 		return false, nil
+	case here > column && !p.startsLine():
+		return false, p.fail("%s behind a value; want the end of the line, or all of it in quotes", p.quoteLine())
 	case here > column:
 		return false, p.fail("%s is indented by %d, but the lines before by %d; indent what belongs together alike", p.quoteLine(), here, column)
 	}

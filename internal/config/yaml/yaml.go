@@ -187,6 +187,8 @@ func (p *parser) stream() ([]*Node, error) {
 		switch {
 		case p.at == len(p.text), p.atMarker("---"):
 		case p.atMarker("..."):
+		case !p.startsLine():
+			return nil, p.fail("%s behind a value; want the end of the line, or all of it in quotes", p.quoteLine())
 		default:
 			return nil, p.fail("%s belongs to nothing above; check how the lines are indented", p.quoteLine())
 		}
@@ -239,6 +241,9 @@ func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' }
 
+// startsLine reports whether there are only blanks before p.at on its line.
+func (p *parser) startsLine() bool { return strings.Trim(p.text[p.lineStart:p.at], " \t") == "" }
+
 // toLineEnd goes to the end of this line, before its newline.
 func (p *parser) toLineEnd() {
 	if n := strings.IndexByte(p.text[p.at:], '\n'); n >= 0 {
@@ -275,7 +280,7 @@ func (p *parser) skip() error {
 		}
 		p.newline()
 	}
-	if tab := strings.IndexByte(p.text[p.lineStart:p.at], '\t'); tab >= 0 && strings.TrimLeft(p.text[p.lineStart:p.at], " \t") == "" {
+	if tab := strings.IndexByte(p.text[p.lineStart:p.at], '\t'); tab >= 0 && p.startsLine() {
 		return p.failAt(p.lineStart+tab, "a tab in the indentation; want blanks")
 	}
 	return nil
