@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/config/yaml"
@@ -57,16 +58,16 @@ func (p *parse) countAddresses(nodes []fleet.Node, key *yaml.Node) {
 	for at, i := range first.Interfaces[:min(len(first.Interfaces), fleet.MaxInterfaces)] { // the state refuses more
 		path := "interfaces." + quoteName(i.Name)
 		if i.MAC != (fleet.MAC{}) {
-			p.rangeFault(key, path+".mac", fmt.Sprintf("MAC address %s for each of %d nodes; give each node its own", i.MAC, len(nodes)))
+			p.rangeFault(key, i.Name, path+".mac", fmt.Sprintf("MAC address %s for each of %d nodes; give each node its own", i.MAC, len(nodes)))
 		}
-		p.count(nodes, key, path+".ip", i.Netmask, i.Gateway, func(n *fleet.Node) *netip.Addr { return &n.Interfaces[at].IP })
-		p.count(nodes, key, path+".ip6", 0, i.Gateway6, func(n *fleet.Node) *netip.Addr { return &n.Interfaces[at].IP6 })
+		p.count(nodes, key, i.Name, path+".ip", i.Netmask, i.Gateway, func(n *fleet.Node) *netip.Addr { return &n.Interfaces[at].IP })
+		p.count(nodes, key, i.Name, path+".ip6", 0, i.Gateway6, func(n *fleet.Node) *netip.Addr { return &n.Interfaces[at].IP6 })
 	}
-	p.count(nodes, key, "bmc.address", first.BMC.Netmask, first.BMC.Gateway, func(n *fleet.Node) *netip.Addr { return &n.BMC.Address })
+	p.count(nodes, key, "", "bmc.address", first.BMC.Netmask, first.BMC.Gateway, func(n *fleet.Node) *netip.Addr { return &n.BMC.Address })
 }
 
 // count counts up one address of nodes.
-func (p *parse) count(nodes []fleet.Node, key *yaml.Node, path string, mask fleet.Netmask, gateway netip.Addr, at func(*fleet.Node) *netip.Addr) {
+func (p *parse) count(nodes []fleet.Node, key *yaml.Node, part, path string, mask fleet.Netmask, gateway netip.Addr, at func(*fleet.Node) *netip.Addr) {
 	first := *at(&nodes[0])
 	if !first.IsValid() {
 		return
@@ -81,7 +82,7 @@ func (p *parse) count(nodes []fleet.Node, key *yaml.Node, path string, mask flee
 	}
 	all, err := Count(first, len(nodes), within, without...)
 	if err != nil {
-		p.rangeFault(key, path, err.Error())
+		p.rangeFault(key, part, path, err.Error())
 		return
 	}
 	for i := range nodes {
@@ -100,8 +101,8 @@ func (p *parse) networkOf(a netip.Addr) (fleet.Network, bool) {
 	return fleet.Network{}, false
 }
 
-// rangeFault adds a fault at a field of the present object.
-func (p *parse) rangeFault(key *yaml.Node, path, what string) {
+// rangeFault adds a fault at a field of the present object, which is one of the part with that name.
+func (p *parse) rangeFault(key *yaml.Node, part, path, what string) {
 	if p.faults.full() {
 		return
 	}
@@ -111,6 +112,10 @@ func (p *parse) rangeFault(key *yaml.Node, path, what string) {
 			place.Line, place.Column = m.line, m.column
 		}
 	}
-	defer p.step(path)()
+	if f, ok := fleet.FieldOf(path); ok && f.Warewulf != "" {
+		for _, name := range strings.Split(f.Warewulf, ".") {
+			defer p.step(strings.Replace(name, "*", part, 1))()
+		}
+	}
 	p.fault(&place, what, "")
 }

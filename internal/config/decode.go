@@ -210,5 +210,5 @@ func (p *parse) unknown(g *group, key *yaml.Node) {
 		p.fault(key, "Samara writes boot scripts itself; leave the key out", "")
 		return
 	}
-	p.fault(key, fmt.Sprintf("unknown key %s", describe(key)), p.schema.suggest(g, key.Text))
+	p.fault(key, fmt.Sprintf("unknown key %s", describe(key)), p.schema.suggest(p.trail[0], g, key.Text))
 }

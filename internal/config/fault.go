@@ -3,8 +3,11 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+
+	"github.com/samara-hpc/samara/fleet"
 )
 
 // maxFaults bounds the faults that one Parse looks for.
@@ -47,15 +50,16 @@ func (f Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// Is makes faults fleet.ErrInvalid.
+func (f Faults) Is(target error) bool { return target == fleet.ErrInvalid }
+
 // add appends a fault; what is one too many is not looked at, but said to be there.
 func (f *Faults) add(fault Fault) {
 	switch n := len(*f); {
 	case n < maxFaults:
 		*f = append(*f, fault)
 	case n == maxFaults:
-		fault.Field, fault.Meant = "", ""
-		fault.What = fmt.Sprintf("there are more faults; mend these %d first", maxFaults)
-		*f = append(*f, fault)
+		*f = append(*f, Fault{Position: Position{File: fault.File}, What: fmt.Sprintf("there are more faults; mend these %d first", maxFaults), file: math.MaxInt})
 	}
 }
 

@@ -150,9 +150,7 @@ func (p *parse) unknownSection(key *yaml.Node) {
 	}
 	meant := nearest(key.Text, names)
 	if meant == "" {
-		if path := p.schema.node.find(normalKey(key.Text)); path != "" {
-			meant = "nodes.NAME." + path
-		}
+		meant = p.schema.suggest("", &group{}, key.Text)
 	}
 	p.fault(key, fmt.Sprintf("unknown section %s; want %s", describe(key), sectionNames()), meant)
 }

@@ -110,7 +110,7 @@ nodes:
 `
 	small := File{"g", []byte("networks: {net: {subnet: 10.1.0.0/24, gateway: 10.1.0.1, dhcp: full}}")}
 	_, err := Parse(File{"f", []byte(text)}, small)
-	want := "f:6:11: nodes.n[1-3].interfaces.a.ip: bad address 10.1.0.254: 3 addresses from there on leave 10.1.0.0/24"
+	want := "f:6:11: nodes.n[1-3].network devices.a.ipaddr: bad address 10.1.0.254: 3 addresses from there on leave 10.1.0.0/24"
 	if err == nil || err.Error() != want {
 		t.Fatalf("got %v, want %s", err, want)
 	}

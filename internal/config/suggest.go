@@ -4,30 +4,44 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/samara-hpc/samara/fleet"
 )
 
-// suggest returns what was probably meant by a key that g does not have: a key of g, or one that stands elsewhere in the
-// same object; "" if nothing is near.
-func (s schema) suggest(g *group, key string) string {
-	names := make([]string, 0, len(g.keys))
+// suggest returns what was probably meant by a key that g, in the section of that name, does not have: a key of g, or one that stands
+// elsewhere; "" if nothing is near.
+func (s schema) suggest(in string, g *group, key string) string {
+	names := make([]string, 0, len(g.slots))
 	for _, at := range g.slots {
 		names = append(names, at.name)
 	}
 	if near := nearest(key, names); near != "" {
 		return near
 	}
-	if at, ok := g.keys[normalKey(nearest(normalKey(key), slices.Sorted(maps.Keys(g.keys))))]; ok {
+	if at, ok := g.keys[nearest(normalKey(key), slices.Sorted(maps.Keys(g.keys)))]; ok {
 		return at.name
 	}
-	if new, known := renamed()[normalKey(key)]; known {
-		return new
+	if now, known := renamed()[normalKey(key)]; known {
+		return now
 	}
-	for _, top := range []*group{s.node, s.network, s.cluster} {
-		if path := top.find(normalKey(key)); path != "" && top != g {
+	isOwn := func(other section) bool { return other.name == sameSection(in) }
+	all := sections()
+	if own := slices.IndexFunc(all, isOwn); own >= 0 {
+		if path := all[own].group(s).find(normalKey(key)); path != "" {
 			return path
 		}
 	}
-	return s.node.find(normalKey(key))
+	for _, other := range all {
+		path := other.group(s).find(normalKey(key))
+		switch {
+		case path == "" || isOwn(other):
+		case other.kind == fleet.ObjectCluster:
+			return other.name + "." + path
+		default:
+			return other.name + ".NAME." + path
+		}
+	}
+	return ""
 }
 
 // renamed maps what older releases of Warewulf called fields to what they are called now.

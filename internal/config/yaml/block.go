@@ -185,6 +185,8 @@ func (p *parser) key() (*Node, error) {
 	}
 	at, line := p.at, p.line
 	switch c := p.byteAt(at); {
+	case c == '\n':
+		return nil, p.fail("an anchor or a tag without a key; want KEY: VALUE behind it")
 	case p.atDash():
 		return nil, p.fail("a list item where a key is wanted; indent the list by more than its key")
 	case c == '?' && isSpace(p.byteAt(at+1)):

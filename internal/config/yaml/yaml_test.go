@@ -78,6 +78,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		"a list on the line of a key": {"a: - b\n", "1:4: a list item cannot stand here; begin it on a line of its own"},
 		"a list where a key is":       {"a: b\n- c\n", "2:1: a list item where a key is wanted; indent the list by more than its key"},
 		"a key in a list":             {"- a\nb: c\n", "2:1: \"b: c\" belongs to nothing above; check how the lines are indented"},
+		"an anchor and no key":        {"a: b\n&c", "2:3: an anchor or a tag without a key; want KEY: VALUE behind it"},
 		"no blank after a colon":      {"a: b\nc:d\n", "2:1: \"c:d\" where a key is wanted; want KEY: VALUE, with a blank after the colon"},
 		"a reserved character":        {"a: @b\n", "1:4: \"@b\": text that begins with @ needs quotes"},
 		"a star":                      {"a: *.b\n", "1:4: no anchor &.b above; text that begins with * needs quotes"},
