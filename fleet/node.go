@@ -46,7 +46,7 @@ func (n Node) check() error {
 func (n Node) needs() int {
 	later := n.Settings
 	later.Image, later.KernelArgs, later.Rack, later.Interfaces = ImageRef{}, nil, "", nil
-	more := n.Comment != "" || n.Profiles != nil || n.AssetKey != "" || !sameRows(settingsTable, &later, new(Settings))
+	more := n.Comment != "" || len(n.Profiles) > 0 || n.AssetKey != "" || !sameRows(settingsTable, &later, new(Settings))
 	for _, i := range n.Interfaces {
 		i.MAC, i.IP = MAC{}, netip.Addr{}
 		more = more || !sameRows(interfaceTable, &i, new(Interface))

@@ -35,7 +35,9 @@ func (c AddNodes) apply(s State, a applied) (State, error) {
 			return s, fmt.Errorf("%w node %s: a new node is not armed yet; samara node discover %s", ErrInvalid, n.Name, n.Name)
 		}
 		var err error
-		if next, err = next.putNode(n.clone(), a.rev); err != nil {
+		n = n.clone()
+		n.BMC.keepSecrets(BMC{})
+		if next, err = next.putNode(n, a.rev); err != nil {
 			return s, err
 		}
 	}

@@ -56,6 +56,15 @@ func (s State) ImageOf(n Node) ImageRef {
 	return saidLast(s, n, func(s *Settings) ImageRef { return s.Image })
 }
 
+// SeedingOf returns how a node of s gives images on: as the cluster says, but for a limit that the node or its profiles set.
+func (s State) SeedingOf(n Node) Seeding {
+	all := s.settings().Seeding
+	if limit := saidLast(s, n, func(s *Settings) int64 { return s.UploadLimit }); limit != 0 {
+		all.NodeUpload = limit
+	}
+	return all
+}
+
 // saidLast returns the value of one field of a resolved node.
 func saidLast[V comparable](s State, n Node, at func(*Settings) V) V {
 	var none V

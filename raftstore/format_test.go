@@ -96,6 +96,10 @@ func seedingEntry(file string) fleet.Entry {
 	return fleet.Entry{Command: fleet.SetCluster{Seeding: &fleet.SetSeeding{PauseFile: &file}}, ID: rand.Text(), At: time.Now(), Who: "test"}
 }
 
+func profileEntry() fleet.Entry {
+	return fleet.Entry{Command: fleet.Edit{Puts: []fleet.Object{{Profile: &fleet.Profile{Name: "gpu"}}}}, ID: rand.Text(), At: time.Now(), Who: "test"}
+}
+
 func sealEntry() fleet.Entry {
 	return fleet.Entry{Command: fleet.SealCAKey{Sealed: fleet.Secret("sealed")}, ID: rand.Text(), At: time.Now(), Who: "test"}
 }
@@ -110,7 +114,7 @@ func awaitRevision(t *testing.T, s *Store, r fleet.Revision) {
 
 // TestStatesOfFormersGoOn opens what former releases left, and uses what came with this one.
 func TestStatesOfFormersGoOn(t *testing.T) {
-	for _, former := range []string{"format1", "format2"} {
+	for _, former := range []string{"format1", "format2", "format3"} {
 		t.Run(former, func(t *testing.T) {
 			dir := filepath.Join(unpack(t, "testdata/"+former+"/raft.tar.gz"), "raft")
 			want, err := os.ReadFile("testdata/" + former + "/state.jsonl")
@@ -137,6 +141,9 @@ func TestStatesOfFormersGoOn(t *testing.T) {
 			}
 			if _, err := r.Propose(testContext(t), seedingEntry("/run/job")); err != nil {
 				t.Errorf("a command of format 3: %v", err)
+			}
+			if _, err := r.Propose(testContext(t), profileEntry()); err != nil {
+				t.Errorf("a command of format 4: %v", err)
 			}
 			before := r.State()
 			r.stop(t)
@@ -188,6 +195,11 @@ func formers() map[string]former {
 		"format 2": {2, func() fleet.Entry { return seedingEntry("/run/job") }, func(t *testing.T, s *Store, id string) {
 			if _, known := s.State().Outcome(id); !known {
 				t.Error("a state of format 2 does not remember an id")
+			}
+		}},
+		"format 3": {3, profileEntry, func(t *testing.T, s *Store, id string) {
+			for range s.State().History() {
+				t.Error("a state of format 3 has a history")
 			}
 		}},
 	}

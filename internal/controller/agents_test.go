@@ -152,3 +152,38 @@ func TestSomeNodesOfALargeClusterGossip(t *testing.T) {
 		}
 	}
 }
+
+// TestAgentsAreToldWhatProfilesSay has a node of which its profile says everything.
+func TestAgentsAreToldWhatProfilesSay(t *testing.T) {
+	a, state, root := newAgents(t)
+	mac, at := fleet.MAC{2, 0, 0, 0, 0, 0x50}, netip.MustParseAddr("10.0.0.50")
+	state = changed(t, state, &fleet.SetFormat{Format: 4}, &fleet.Edit{Puts: []fleet.Object{
+		{Profile: &fleet.Profile{Name: "fast", Settings: fleet.Settings{Image: fleet.ImageRef{Name: "debian"}, Rack: "r9", UploadLimit: 3 << 20}}},
+		{Node: &fleet.Node{Name: "n5", Profiles: []string{"fast"}, Settings: fleet.Settings{Interfaces: []fleet.Interface{{Name: "default", MAC: mac, IP: at}}}}},
+	}})
+	a.state = func() fleet.State { return state }
+	a.roster.state = a.state
+	plan, err := state.Plan(mac)
+	must(t, err)
+	if plan.Image != "debian" {
+		t.Errorf("it boots image %q", plan.Image)
+	}
+	cluster, _ := state.Cluster()
+	m, err := a.manifest(state, cluster, identity.BootToken{Node: "n5", MAC: mac, Image: fleet.ImageRef{Name: "debian", Version: 1}}, a.now())
+	must(t, err)
+	if m.Rack != "r9" || m.Seeding.NodeUpload != 3<<20 {
+		t.Errorf("its manifest says rack %q and seeding %+v", m.Rack, m.Seeding)
+	}
+	answer, err := a.Report(t.Context(), "n5", netip.AddrPortFrom(at, 4000), report(root, 0, false))
+	must(t, err)
+	if answer.Seeding.NodeUpload != 3<<20 || a.peers.nodes["n5"].rack != "r9" {
+		t.Errorf("its report is answered with seeding %+v, it is in rack %q", answer.Seeding, a.peers.nodes["n5"].rack)
+	}
+	if at, byName := a.roster.rackOf(at), a.roster.rackOfNode("n5"); at != "r9" || byName != "r9" {
+		t.Errorf("it is in racks %q and %q", at, byName)
+	}
+	img, _ := state.Image("debian")
+	if racks := assigned(state, img, 1); racks["n5"] != "r9" {
+		t.Errorf("the image's nodes are %v", racks)
+	}
+}
