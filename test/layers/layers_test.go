@@ -31,6 +31,7 @@ var table = map[string][]string{
 	"internal/observe":      {"fleet"},
 	"internal/config":       {"fleet", "fleet/hostlist", "internal/config/yaml"},
 	"internal/config/yaml":  {},
+	"internal/warewulf":     {"fleet", "fleet/hostlist", "internal/config", "internal/config/yaml"},
 	"internal/netboot/dhcp": {"fleet"},
 	"internal/netboot/ipxe": {"fleet"},
 	"internal/netboot/tftp": {"fleet"},

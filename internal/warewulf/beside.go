@@ -1,0 +1,47 @@
+package warewulf
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/samara-hpc/samara/fleet"
+)
+
+// Beside returns the site as it can be applied to a cluster that has networks already. Of a network that is there, be it
+// under another name, what the cluster says holds: it may answer DHCP by now. A name that stands for another subnet there
+// is changed here.
+func (s Site) Beside(present []fleet.Network) Site {
+	taken := map[string]bool{}
+	for _, n := range slices.Concat(present, s.Documents.Networks) {
+		taken[n.Name] = true
+	}
+	s.Report.Findings = slices.Clone(s.Report.Findings)
+	var kept []fleet.Network
+	for _, n := range s.Documents.Networks {
+		at, _ := s.Where("network", n.Name, "")
+		note := func(o Outcome, text, do string) {
+			s.Report.Findings = append(s.Report.Findings, Finding{Outcome: o, File: at.File, Line: at.Line, Count: 1, Field: "network " + n.Name, Text: text, Do: do})
+		}
+		if i := slices.IndexFunc(present, func(p fleet.Network) bool { return p.Subnet.Overlaps(n.Subnet) }); i >= 0 {
+			p := present[i]
+			if p.Subnet.Bits() <= n.Subnet.Bits() {
+				note(Moot, fmt.Sprintf("the cluster has network %s, %s, which stays as it is", p.Name, p.Subnet), "")
+			} else {
+				note(Left, fmt.Sprintf("the cluster has network %s, %s, which is only a part of %s", p.Name, p.Subnet, n.Subnet), "see which of both is right; samara network set "+p.Name+" --subnet SUBNET")
+			}
+			continue
+		}
+		if slices.ContainsFunc(present, func(p fleet.Network) bool { return p.Name == n.Name }) {
+			was := n.Name
+			for i := 2; taken[n.Name]; i++ {
+				n.Name = fmt.Sprintf("%.60s-%d", was, i)
+			}
+			taken[n.Name] = true
+			note(Fixed, fmt.Sprintf("the cluster has another network %s; this one, %s, is %s", was, n.Subnet, n.Name), "")
+		}
+		kept = append(kept, n)
+	}
+	s.Documents.Networks = kept
+	s.Report.sort()
+	return s
+}
