@@ -15,7 +15,8 @@ import (
 
 // A codec reads and writes the values of one type.
 type codec struct {
-	// read sets v to what n says, which is not null. Its error says what is wrong and what was wanted.
+	// read sets v, which is zero, to what n says. n is null only if it is the value of a name that a user chose. The error
+	// says what is wrong and what was wanted.
 	read func(n *yaml.Node, v reflect.Value) error
 	// text returns v in the form that read reads, as a scalar of YAML.
 	text func(v reflect.Value) string
@@ -157,7 +158,9 @@ func readText(n *yaml.Node, v reflect.Value) error {
 	if n.Kind != yaml.Scalar {
 		return mismatch(n, "text")
 	}
-	v.SetString(n.Text)
+	if !n.IsNull() {
+		v.SetString(n.Text)
+	}
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"iter"
 	"reflect"
@@ -124,6 +123,10 @@ func (p *parse) readSlot(s *slot, key, value *yaml.Node, object reflect.Value) {
 
 // readLeaf reads one field into v.
 func (p *parse) readLeaf(l *leaf, key, value *yaml.Node, v reflect.Value) {
+	if !v.IsZero() { // such as by kernel_version and by kernel: {version: …}
+		p.fault(key, "another key says this already; say it once", "")
+		return
+	}
 	p.mark(l.field.Path, key)
 	if value.IsNull() || value.Kind == yaml.Scalar && value.Text == "" && !l.codec.empties {
 		return
@@ -138,7 +141,7 @@ func (p *parse) readRest(r *rest, key, value *yaml.Node, object reflect.Value) {
 	defer p.step(key.Text)()
 	p.names = append(p.names, key.Text)
 	defer func() { p.names = p.names[:len(p.names)-1] }()
-	if key.Kind != yaml.Scalar || key.Text == "" {
+	if key.Text == "" {
 		p.fault(key, "a name is wanted here", "")
 		return
 	}
@@ -162,20 +165,24 @@ func (p *parse) readRest(r *rest, key, value *yaml.Node, object reflect.Value) {
 	at.SetMapIndex(reflect.ValueOf(key.Text), v)
 }
 
-// sort puts the parts of an object into the order of names.
+// parts returns the parts of a slice in the order of their names.
+func (r *rest) parts(of reflect.Value) []reflect.Value {
+	parts := make([]reflect.Value, of.Len())
+	for i := range parts {
+		parts[i] = of.Index(i)
+	}
+	slices.SortStableFunc(parts, func(a, b reflect.Value) int { return strings.Compare(r.nameOf(a), r.nameOf(b)) })
+	return parts
+}
+
+func (r *rest) nameOf(part reflect.Value) string { return part.FieldByIndex(r.key).String() }
+
+// sort puts the parts of an object into the order of their names.
 func (r *rest) sort(object reflect.Value) {
 	at := object.FieldByIndex(r.index)
-	parts := make([]reflect.Value, at.Len())
-	name := func(v reflect.Value) string { return v.FieldByIndex(r.key).String() }
-	for i := range parts {
-		parts[i] = at.Index(i)
+	if at.Len() > 1 {
+		at.Set(reflect.Append(reflect.MakeSlice(at.Type(), 0, at.Len()), r.parts(at)...))
 	}
-	if slices.IsSortedFunc(parts, func(a, b reflect.Value) int { return cmp.Compare(name(a), name(b)) }) {
-		return
-	}
-	slices.SortFunc(parts, func(a, b reflect.Value) int { return cmp.Compare(name(a), name(b)) })
-	sorted := reflect.MakeSlice(at.Type(), 0, len(parts))
-	at.Set(reflect.Append(sorted, parts...))
 }
 
 // step adds a key to the trail, and returns what takes it away again.

@@ -127,14 +127,8 @@ func (e *encoder) leaf(s *slot, v reflect.Value) {
 // rest writes what has names that users chose.
 func (e *encoder) rest(r *rest, v reflect.Value) {
 	if r.part != nil {
-		parts := make([]reflect.Value, v.Len())
-		for i := range parts {
-			parts[i] = v.Index(i)
-		}
-		name := func(v reflect.Value) string { return v.FieldByIndex(r.key).String() }
-		slices.SortStableFunc(parts, func(a, b reflect.Value) int { return strings.Compare(name(a), name(b)) })
-		for _, part := range parts {
-			e.object(name(part), r.group, part)
+		for _, part := range r.parts(v) {
+			e.object(r.nameOf(part), r.group, part)
 		}
 		return
 	}

@@ -35,6 +35,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		"a key like none":               {"nodes: {n1: {flavour: x}}", `f:1:14: nodes.n1: unknown key "flavour"`},
 		"a key twice":                   {"nodes:\n  n1: {rack: a, rack: b}\n", `f:2:17: nodes.n1: key "rack" says what "rack" in line 2 says already; say it once`},
 		"two names of a key":            {"nodes: {n1: {ipmi: {},\n bmc: {}}}", `f:2:2: nodes.n1: key "bmc" says what "ipmi" in line 1 says already; say it once`},
+		"two ways to a field":           {"nodes: {n1: {kernel: {version: '5'}, kernel_version: '6'}}", `f:1:38: nodes.n1.kernel_version: another key says this already; say it once`},
 		"a node twice":                  {"nodes: {n2: , 'n[1-3]': }", `f:1:15: nodes.n[1-3]: node n2 stands at f:1:9 already; say all of it in one place`},
 		"the cluster twice":             {"cluster: {}\n---\ncluster: {}\n", `f:3:1: cluster: cluster stands at f:1:1 already; say all of it in one place`},
 		"a range backwards":             {"nodes: {'n[3-1]': }", `f:1:9: nodes.n[3-1]: bad node list "n[3-1]": position 3: range 3-1 runs backwards; want the smaller number first`},

@@ -37,6 +37,10 @@ func sections() []section {
 }
 
 // Parse reads all documents of files as one. If anything is wrong the error is Faults, and there are no Documents.
+//
+// A node's key can be a list of names as package hostlist has them, such as n[001-100]. What it says holds for each; an
+// address of an interface or of a BMC is that of the first one, and those of the others follow as Count has it: within
+// the network of these files that has the address, or else as the netmask beside it says.
 func Parse(files ...File) (Documents, error) {
 	s, err := newSchema()
 	if err != nil {

@@ -64,7 +64,7 @@ func TestParse(t *testing.T) {
 		"untruth":                   {"nodes: {n1: {network devices: {default: {onboot: False}}}}", nodes(settings("n1", port(fleet.Interface{OnBoot: &no})))},
 		"a MAC with hyphens":        {"nodes: {n1: {interfaces: {default: {mac: 52-54-00-12-34-5A}}}}", nodes(settings("n1", port(fleet.Interface{MAC: fleet.MAC{0x52, 0x54, 0, 0x12, 0x34, 0x5a}})))},
 		"nothing said":              {"nodes: {n1: {init: ~, rack: '', network devices: {default: {ipaddr: , mtu: null}}, tags: {}, profiles: []}}", nodes(settings("n1", port(fleet.Interface{})))},
-		"tags that are empty":       {"nodes: {n1: {tags: {a: '', b: , c: ~}}}", nodes(settings("n1", fleet.Settings{Tags: map[string]string{"a": "", "b": "", "c": "~"}}))},
+		"tags that are empty":       {"nodes: {n1: {tags: {a: '', b: , c: ~}}}", nodes(settings("n1", fleet.Settings{Tags: map[string]string{"a": "", "b": "", "c": ""}}))},
 		"tags that look otherwise":  {"nodes: {n1: {tags: {a: 1, b: true, 5: 1.50}}}", nodes(settings("n1", fleet.Settings{Tags: map[string]string{"a": "1", "b": "true", "5": "1.50"}}))},
 		"parts in order":            {"nodes: {n1: {interfaces: {b: , a: }}}", nodes(settings("n1", fleet.Settings{Interfaces: []fleet.Interface{{Name: "a"}, {Name: "b"}}}))},
 		"a secret":                  {"nodes: {n1: {ipmi: {password: s}}}", nodes(settings("n1", fleet.Settings{BMC: fleet.BMC{Password: fleet.Secret("s")}}))},
