@@ -19,6 +19,11 @@ const ifMatchHeader = "If-Match"
 // stateKind is the kind of a condition on the whole configuration.
 const stateKind = "state"
 
+// IfRevision returns the condition, for ChangeOptions, that nobody has changed any of the configuration since a revision.
+func IfRevision(rev fleet.Revision) fleet.Condition {
+	return fleet.Condition{Kind: stateKind, Revision: rev}
+}
+
 // tagOf returns the ETag that stands for a condition.
 func tagOf(c fleet.Condition) string { return strconv.Quote(c.String()) }
 

@@ -125,7 +125,7 @@ func (s *Server) rollback(ctx context.Context, r *request, body RollbackRequest)
 		dry, err := flagOf(r.Request, dryRunParam)
 		return Change{Revision: state.Revision(), DryRun: dry, Changed: []Difference{}}, err
 	}
-	return s.change(ctx, r, edit, fleet.Condition{Kind: stateKind, Revision: state.Revision()})
+	return s.change(ctx, r, edit, IfRevision(state.Revision()))
 }
 
 // made says what an entry changed that was committed at a revision, as far as that is remembered.

@@ -103,7 +103,7 @@ func TestWhatIsExportedChangesNothing(t *testing.T) {
 		edit.Puts = append(edit.Puts, fleet.Object{Network: &n})
 	}
 	edit.Puts = append(edit.Puts, fleet.Object{Cluster: &all.Cluster})
-	got, err := c.Edit(t.Context(), edit, ChangeOptions{If: []fleet.Condition{{Kind: "state", Revision: all.Revision}}})
+	got, err := c.Edit(t.Context(), edit, ChangeOptions{If: []fleet.Condition{IfRevision(all.Revision)}})
 	if err != nil || len(got.Changed) != 0 || len(got.Effects) != 0 {
 		t.Errorf("what was exported, put again: %+v, %v; want no change", got, err)
 	}
@@ -119,7 +119,7 @@ func TestTwoPeopleDoNotOverwriteEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := ChangeOptions{If: []fleet.Condition{{Kind: "state", Revision: all.Revision}}}
+	seen := ChangeOptions{If: []fleet.Condition{IfRevision(all.Revision)}}
 	if _, err := c.Edit(t.Context(), putNodes(fleet.Node{Name: "g1", Comment: "mine"}), seen); err != nil {
 		t.Fatal(err)
 	}

@@ -213,7 +213,7 @@ func (s *Server) prepare(r *request, on route) (err error) {
 	if err := s.see(r); err != nil {
 		return err
 	}
-	r.about = fleet.Condition{Kind: stateKind, Revision: r.revision}
+	r.about = IfRevision(r.revision)
 	return nil
 }
 
