@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/fleet/hostlist"
 	"github.com/samara-hpc/samara/internal/api"
 )
 
@@ -40,6 +41,9 @@ func nodeNames(ctx context.Context, c *api.Client) ([]string, error) {
 	nodes, err := c.Nodes(ctx)
 	return mapped(nodes, func(n api.NodeView) string { return n.Name }), err
 }
+
+// byName orders nodes as people count them.
+func byName(a, b api.NodeView) int { return hostlist.Compare(a.Name, b.Name) }
 
 func imageNames(ctx context.Context, c *api.Client) ([]string, error) {
 	images, err := c.Images(ctx)

@@ -28,6 +28,7 @@ type program struct {
 	version   string
 	socket    string // where a controller is looked for unless a flag says otherwise
 	joinToken string // for samara controller join, unless a flag has one
+	editor    string // a shell's words, to which the name of a file is added
 	init      func(context.Context, controller.InitOptions) error
 	join      func(context.Context, controller.JoinOptions) (controller.Joined, error)
 	restore   func(context.Context, controller.RestoreOptions) (controller.RestorePlan, error)

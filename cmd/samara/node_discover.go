@@ -31,9 +31,9 @@ Power the machines on in the order in which they stand, each as soon as the one 
   samara node discover 'n[001-040]' --for 2h
   samara node discover 'n[001-040]' --off`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: g.names(1, nodeNames),
+		ValidArgsFunction: g.selections(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			names, err := expand(args[0])
+			choose, err := nodes().choose(args[0])
 			if err != nil {
 				return err
 			}
@@ -50,6 +50,10 @@ Power the machines on in the order in which they stand, each as soon as the one 
 				return err
 			}
 			return g.ask(c.Context(), func(ctx context.Context, client *api.Client) error {
+				names, err := choose(ctx, client)
+				if err != nil {
+					return err
+				}
 				ch, err := client.Discover(ctx, fleet.ArmDiscovery{Names: names, Until: until}, o)
 				if err != nil {
 					return err

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -11,61 +11,97 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/fleet/selection"
 	"github.com/samara-hpc/samara/internal/api"
 )
 
 func newNodeList(g *global) *cobra.Command {
 	var r reading
+	var o listFlags
+	var long bool
 	c := &cobra.Command{
 		Use:     "list [NODES]",
 		Aliases: []string{"ls"},
 		Short:   "List nodes and what they do",
-		Long: `List nodes and what they do. STATE is the last phase of the newest boot: ready for a node that is
+		Long: `List nodes, with what their profiles say, and what they do. Nodes that show the same share a line; csv
+has a line for each. STATE is the last phase of the newest boot: ready for a node that is
 up, unseen for one that no controller has heard of since it started, failing for one whose boot
 tries a step again and again, silent for one that has not been heard of for five minutes, discovering
 for one that waits for an unknown machine (see samara node discover). What several of its peers
 complain about follows: "ready, sends corrupt pieces"; they do not ask such a node any more.`,
 		Example: `  samara node list
+  samara node list '@rack3,!n7' -l
+  samara node list --fields image,kernel_args,interfaces.*.ip
   samara node list 'n[001-100]' -o json
-  samara node list -o name`,
+  samara node list '&profile=gpu' -o name`,
 		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: g.names(1, nodeNames),
+		ValidArgsFunction: g.selections(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := g.checkOutput(true); err != nil {
 				return err
 			}
-			keep := func([]api.NodeView) ([]api.NodeView, error) { return nil, nil }
-			if len(args) == 0 {
-				keep = func(all []api.NodeView) ([]api.NodeView, error) { return all, nil }
-			} else {
-				names, err := expand(args[0])
-				if err != nil {
+			which := selection.All()
+			if len(args) > 0 {
+				var err error
+				if which, err = selection.Parse(args[0]); err != nil {
 					return err
 				}
-				keep = func(all []api.NodeView) ([]api.NodeView, error) { return pick(all, names) }
+			}
+			otherwise := nodeListing()
+			if long {
+				otherwise = longListing(time.Now())
+			}
+			shown, err := o.listing(otherwise)
+			if err != nil {
+				return err
 			}
 			return g.read(c, &r, func(ctx context.Context, client *api.Client) error {
-				all, err := client.Nodes(ctx)
+				views, err := client.Nodes(ctx)
 				if err != nil {
 					return err
 				}
-				nodes, err := keep(all)
-				if err != nil {
-					return err
+				if len(args) > 0 {
+					if views, err = pick(ctx, client, views, which); err != nil {
+						return err
+					}
+				} else {
+					slices.SortFunc(views, byName)
 				}
-				return g.printNodes(c.OutOrStdout(), nodes, time.Now())
+				now := time.Now()
+				all := make([]listed, len(views))
+				for i := range views {
+					all[i] = listedNode(&views[i], now)
+				}
+				if o.all {
+					why, err := whyAll(ctx, client, all)
+					if err != nil {
+						return err
+					}
+					shown = whyListing(why)
+				}
+				return g.printList(c.OutOrStdout(), nodes(), all, shown, o.fields)
 			})
 		},
 	}
 	r.add(c)
+	o.add(c)
+	c.Flags().BoolVarP(&long, "long", "l", false, "show addresses, and since when nodes do what they do: a line for each")
+	c.MarkFlagsMutuallyExclusive("fields", "all", "net", "ipmi", "long")
 	return c
 }
 
-// pick returns the nodes with those names, in their order. The error is fleet.ErrNotFound if one is missing.
-func pick(all []api.NodeView, names []string) ([]api.NodeView, error) {
-	byName := make(map[string]api.NodeView, len(all))
-	for _, n := range all {
-		byName[n.Name] = n
+// pick returns the nodes that a selection chooses, in its order.
+func pick(ctx context.Context, c *api.Client, all []api.NodeView, which selection.Selection) ([]api.NodeView, error) {
+	names, fixed, err := which.Names()
+	if err == nil && !fixed {
+		names, err = selectFrom(ctx, c, which, all)
+	}
+	if err != nil {
+		return nil, err
+	}
+	byName := make(map[string]*api.NodeView, len(all))
+	for i := range all {
+		byName[all[i].Name] = &all[i]
 	}
 	out := make([]api.NodeView, 0, len(names))
 	for _, name := range names {
@@ -73,33 +109,32 @@ func pick(all []api.NodeView, names []string) ([]api.NodeView, error) {
 		if !ok {
 			return nil, fmt.Errorf("node %s: %w", name, fleet.ErrNotFound)
 		}
-		out = append(out, n)
+		out = append(out, *n)
 	}
 	return out, nil
 }
 
-func (g *global) printNodes(w io.Writer, nodes []api.NodeView, now time.Time) error {
-	return g.print(w, view{
-		data:  nodes,
-		names: mapped(nodes, func(n api.NodeView) string { return n.Name }),
-		table: func() table { return nodeTable(nodes, now) },
-	})
+// nodeListing shows what nodes are and do.
+func nodeListing() listing {
+	return listing{[]string{"PROFILES", "IMAGE", "RACK", "STATE"}, func(n *listed) [][]string {
+		return [][]string{dashes(strings.Join(n.profiles, ","), n.settings.Image.String(), n.settings.Rack, n.state)}
+	}}
 }
 
-// nodeTable shows one line for each node, and one more for each further network port.
-func nodeTable(nodes []api.NodeView, now time.Time) table {
-	t := table{head: []string{"NAME", "MAC", "IP", "IMAGE", "STATE", "SINCE"}}
-	for _, n := range nodes {
-		ports := n.Interfaces
+// longListing shows one line for each node, and one more for each further network port.
+func longListing(now time.Time) listing {
+	return listing{[]string{"MAC", "IP", "IMAGE", "STATE", "SINCE"}, func(n *listed) [][]string {
+		ports := n.settings.Interfaces
 		if len(ports) == 0 {
 			ports = []fleet.Interface{{}}
 		}
-		t.add(n.Name, orDash(ports[0].MAC.String()), address(ports[0]), orDash(n.Image.String()), nodeState(n, now), ago(n.Since, now))
-		for _, p := range slices.Clone(ports[1:]) {
-			t.add("", orDash(p.MAC.String()), address(p))
+		since := n.view.(api.NodeView).Since
+		lines := [][]string{{orDash(ports[0].MAC.String()), address(ports[0]), orDash(n.settings.Image.String()), n.state, ago(since, now)}}
+		for _, p := range ports[1:] {
+			lines = append(lines, []string{orDash(p.MAC.String()), address(p)})
 		}
-	}
-	return t
+		return lines
+	}}
 }
 
 // nodeState writes a node's state, or that it waits for a machine.
@@ -121,9 +156,12 @@ func faultsOf(n api.NodeView) []string {
 	return out
 }
 
-func address(i fleet.Interface) string {
-	if !i.IP.IsValid() {
-		return "-"
+func address(i fleet.Interface) string { return orDash(addressText(i.IP)) }
+
+// addressText writes an address, or "" for none.
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
 	}
-	return i.IP.String()
+	return a.String()
 }

@@ -8,25 +8,39 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/api"
 )
 
 func newNodeShow(g *global) *cobra.Command {
 	var r reading
+	var why bool
 	c := &cobra.Command{
 		Use:   "show NODE",
 		Short: "Show all of one node",
+		Long: `Show all of one node, with what its profiles say. With --why, who says each value, the node or one of
+its profiles, and what it superseded.`,
 		Example: `  samara node show n1
+  samara node show n1 --why
   samara node show n1 -o yaml`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: g.names(1, nodeNames),
 		RunE: func(c *cobra.Command, args []string) error {
-			name, err := oneNode(args[0])
+			name, err := nodes().one(args[0])
 			if err != nil {
 				return err
 			}
 			if err := g.checkOutput(false); err != nil {
 				return err
+			}
+			if why {
+				return g.read(c, &r, func(ctx context.Context, client *api.Client) error {
+					all, err := client.Why(ctx, name)
+					if err != nil {
+						return err
+					}
+					return g.print(c.OutOrStdout(), view{data: all, table: func() table { return whyTable(all) }})
+				})
 			}
 			return g.read(c, &r, func(ctx context.Context, client *api.Client) error {
 				n, err := client.Node(ctx, name)
@@ -38,19 +52,17 @@ func newNodeShow(g *global) *cobra.Command {
 		},
 	}
 	r.add(c)
+	c.Flags().BoolVar(&why, "why", false, "who says each value")
 	return c
 }
 
-// oneNode checks an argument that must name one node.
-func oneNode(arg string) (string, error) {
-	names, err := expand(arg)
-	if err != nil {
-		return "", err
+// whyTable shows who says what of one node.
+func whyTable(all []fleet.Provenance) table {
+	t := table{head: []string{"FIELD", "VALUE", "SOURCE", "SUPERSEDED"}}
+	for _, p := range all {
+		t.add(provenanceCells(p)...)
 	}
-	if len(names) != 1 {
-		return "", usagef("%q names %d nodes; want one", arg, len(names))
-	}
-	return names[0], nil
+	return t
 }
 
 func oneNodeTable(n api.NodeView, now time.Time) table {
@@ -62,6 +74,14 @@ func oneNodeTable(n api.NodeView, now time.Time) table {
 	}
 	t.add("kernel args", orDash(strings.Join(n.KernelArgs, " ")))
 	t.add("rack", orDash(n.Rack))
+	for path, value := range n.Node.Values() {
+		if !shownAbove(path) {
+			t.add(path, value)
+		}
+	}
+	for _, path := range n.Secrets {
+		t.add(path, "(set; not shown)")
+	}
 	t.add("state", nodeState(n, now))
 	t.add("since", ago(n.Since, now))
 	if n.Failure != "" {
@@ -71,4 +91,13 @@ func oneNodeTable(n api.NodeView, now time.Time) table {
 		t.add("complaint", fmt.Sprintf("%s: %s of %s, the last %s", f.What(), count(f.Count, "time"), count(f.Complainers, "peer"), ago(f.Last, now)))
 	}
 	return t
+}
+
+// shownAbove reports whether a field has a line of its own in the table of one node.
+func shownAbove(path string) bool {
+	switch path {
+	case "image", "kernel_args", "rack", "discover":
+		return true
+	}
+	return strings.HasPrefix(path, "interfaces.") && (strings.HasSuffix(path, ".mac") || strings.HasSuffix(path, ".ip"))
 }

@@ -24,7 +24,7 @@ With -o json, all boots that are remembered.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: g.names(1, nodeNames),
 		RunE: func(c *cobra.Command, args []string) error {
-			name, err := oneNode(args[0])
+			name, err := nodes().one(args[0])
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -54,6 +55,7 @@ type view struct {
 	data  any          // for json and yaml
 	names []string     // for name; nil if the result is no list
 	table func() table // for people
+	rows  func() table // for csv; nil if the result is no list of rows
 	text  func(io.Writer) error
 }
 
@@ -70,6 +72,11 @@ func (g *global) print(w io.Writer, v view) error {
 	case g.output == "name":
 		_, err := io.WriteString(w, strings.Join(append(v.names, ""), "\n"))
 		return err
+	case g.output == "csv":
+		if v.rows == nil {
+			return usagef("--output csv: this list has no rows; want table, json, yaml or name")
+		}
+		return writeCSV(w, v.rows())
 	case v.text != nil:
 		return v.text(w)
 	}
@@ -82,13 +89,31 @@ func (g *global) checkOutput(list bool) error {
 	switch g.output {
 	case "table", "json", "yaml":
 		return nil
-	case "name":
+	case "name", "csv":
 		if list {
 			return nil
 		}
-		return usagef("--output name: only lists have it; want table, json or yaml")
+		return usagef("--output %s: only lists have it; want table, json or yaml", g.output)
 	}
-	return usagef("--output %q: want table, json or yaml, or for lists name", g.output)
+	return usagef("--output %q: want table, json or yaml, or for lists name or csv", g.output)
+}
+
+// writeCSV prints a table as RFC 4180 has it; "-" is an empty cell.
+func writeCSV(w io.Writer, t table) error {
+	out := csv.NewWriter(w)
+	for _, row := range append([][]string{t.head}, t.rows...) {
+		cells := make([]string, len(t.head))
+		for i, cell := range row {
+			if cell != "-" {
+				cells[i] = printable(cell)
+			}
+		}
+		if err := out.Write(cells); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
 }
 
 // encode writes data as JSON, or as YAML with the fields of the JSON.

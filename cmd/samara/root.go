@@ -26,7 +26,11 @@ func newRoot(p program) *cobra.Command {
 	g := &global{program: p}
 	root := group("samara", "Boot a cluster into RAM",
 		newInit(g), newServe(g), newStatus(g),
-		group("node", "Machines that boot", newNodeAdd(g), newNodeSet(g), newNodeList(g), newNodeShow(g), newNodeDelete(g), newNodeUnknown(g), newNodeDiscover(g), newNodeTimeline(g)),
+		group("node", "Machines that boot", newNodeAdd(g), newNodeSet(g), newNodeUnset(g), newNodeEdit(g), newNodeList(g), newNodeShow(g), newNodeCopy(g), newNodeRename(g),
+			newNodeDelete(g), newNodeUnknown(g), newNodeDiscover(g), newNodeTimeline(g)),
+		group("profile", "Settings that nodes share", newProfileAdd(g), newProfileSet(g), newProfileUnset(g), newProfileEdit(g), newProfileList(g), newProfileShow(g),
+			newProfileCopy(g), newProfileRename(g), newProfileDelete(g)),
+		newExplain(g),
 		group("image", "Root filesystems that nodes run", newImageImport(g), newImageList(g), newImageShow(g), newImageSwarm(g), newImageSimulate(g), newImageDelete(g), newImageTorrent(g)),
 		group("network", "Subnets that nodes boot on", newNetworkAdd(g), newNetworkSet(g), newNetworkList(g), newNetworkShow(g), newNetworkDelete(g)),
 		group("controller", "Head nodes that agree on what nodes boot", newControllerList(g), newControllerToken(g), newControllerJoin(g), newControllerRemove(g), newControllerTransfer(g), newControllerRecover(g)),
@@ -47,10 +51,10 @@ Exit status: 0 if all is well, 2 if the input is bad (nothing was changed), 1 fo
 	f.StringVar(&g.socket, "socket", p.socket, "`path` of the controller's Unix socket (SAMARA_SOCKET sets the default)")
 	f.StringSliceVar(&g.servers, "server", nil, "ask the controllers at `IP:7600` instead, the first that answers (repeatable, or with commas)")
 	f.StringVar(&g.identity, "identity", "", "`directory` with ca.crt, admin.crt and admin.key, for --server")
-	f.StringVarP(&g.output, "output", "o", "table", "`form` of the result: table, json, yaml, or for lists name")
+	f.StringVarP(&g.output, "output", "o", "table", "`form` of the result: table, json, yaml, or for lists name or csv")
 	f.DurationVar(&g.timeout, "timeout", defaultTimeout, "how long to wait for the controller")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	completeFlag(root, "output", cobra.FixedCompletions([]string{"table", "json", "yaml", "name"}, cobra.ShellCompDirectiveNoFileComp))
+	completeFlag(root, "output", cobra.FixedCompletions([]string{"table", "json", "yaml", "name", "csv"}, cobra.ShellCompDirectiveNoFileComp))
 	strict(root)
 	return root
 }

@@ -41,11 +41,12 @@ func TestTable(t *testing.T) {
 func TestNodeTableHasALineForEachPort(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var b bytes.Buffer
-	table := nodeTable([]api.NodeView{{
+	views := []api.NodeView{{
 		Node: fleet.Node{Name: "n1", Settings: fleet.Settings{Image: fleet.ImageRef{Name: "debian", Version: 3}, Interfaces: []fleet.Interface{
 			{Name: "default", MAC: fleet.MAC{2, 0, 0, 0, 0, 1}, IP: netip.MustParseAddr("10.1.0.11")}, {Name: "ib0", IP: netip.MustParseAddr("10.2.0.11")}}}},
 		State: "ready", Since: now.Add(-90 * time.Second),
-	}}, now)
+	}}
+	table := foldedTable(nodes(), []listed{listedNode(&views[0], now)}, longListing(now))
 	if err := table.write(&b); err != nil {
 		t.Fatal(err)
 	}
@@ -109,10 +110,11 @@ func TestAddressesFrom(t *testing.T) {
 		"one, wherever":         {"10.9.0.1", 1, "10.9.0.1"},
 		"past the gateway":      {"10.1.0.2", 3, "10.1.0.2 10.1.0.4 10.1.0.5"},
 		"up to the last":        {"10.1.0.4", 3, "10.1.0.4 10.1.0.5 10.1.0.6"},
-		"over the last":         {"10.1.0.4", 4, "bad address range: 4 nodes from 10.1.0.4 on leave network boot (10.1.0.0/29)"},
-		"several in no network": {"10.9.0.1", 2, "bad address 10.9.0.1: in no network; samara network list shows them"},
+		"over the last":         {"10.1.0.4", 4, "bad address 10.1.0.4: 4 addresses from there on leave 10.1.0.0/29"},
+		"several in no network": {"10.9.0.254", 2, "10.9.0.254 10.9.1.1"},
+		"as the mask tells":     {"10.9.0.9", 7, "bad address 10.9.0.9: 7 addresses from there on leave 10.9.0.8/29"},
 	} {
-		got, err := addressesFrom(netip.MustParseAddr(c.first), c.n, networks)
+		got, err := addressesFrom(netip.MustParseAddr(c.first), c.n, networks, map[string]fleet.Netmask{"as the mask tells": 29}[what])
 		text := strings.Join(mapped(got, netip.Addr.String), " ")
 		if err != nil {
 			text = err.Error()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"os"
@@ -32,6 +33,7 @@ func installed() program {
 		},
 	}
 	p.joinToken = os.Getenv("SAMARA_JOIN_TOKEN")
+	p.editor = cmp.Or(os.Getenv("VISUAL"), os.Getenv("EDITOR"), "vi")
 	if s := os.Getenv("SAMARA_SOCKET"); s != "" {
 		p.socket = s
 	}
