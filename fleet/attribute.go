@@ -300,7 +300,12 @@ func inner[T, U any](path, warewulf string, rows []attribute[U], at func(*T) *U)
 func each[T, U any](path, warewulf string, rows []attribute[U], at func(*T) *[]U, name func(*U) *string) attribute[T] {
 	byName := func(a, b U) int { return cmp.Compare(*name(&a), *name(&b)) }
 	find := func(parts []U, of string) int {
-		return slices.IndexFunc(parts, func(u U) bool { return *name(&u) == of })
+		for i := range parts {
+			if *name(&parts[i]) == of {
+				return i
+			}
+		}
+		return -1
 	}
 	return attribute[T]{
 		under: below(path+".*", warewulf+".*", rows),
@@ -336,8 +341,7 @@ func each[T, U any](path, warewulf string, rows []attribute[U], at func(*T) *[]U
 			case len(*at(to)) == 0:
 				*at(to) = parts
 			default:
-				all := make([]U, len(*at(to)), len(*at(to))+len(parts))
-				copy(all, *at(to))
+				all := slices.Clone(*at(to))
 				for i := range parts {
 					found := find(all, *name(&parts[i]))
 					if found < 0 {

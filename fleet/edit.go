@@ -280,7 +280,10 @@ func (e *editing) checkNodes(Edit) error {
 	resolve := e.resolver()
 	check := func(names []string, cause string) error {
 		for _, name := range names {
-			n, _ := e.Node(name)
+			n, ok := e.nodes.get([]byte(name))
+			if !ok {
+				continue
+			}
 			if err := e.checkResolved(resolve(n)); err != nil {
 				return fmt.Errorf("%s%w", cause, err)
 			}

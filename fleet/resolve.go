@@ -16,18 +16,18 @@ import (
 // holds. Lists are appended, and then "~word" takes away each equal word. Interfaces, disks, partitions, filesystems,
 // tags and resources are laid over those of the same name.
 func (s State) Resolve(name string) (Node, error) {
-	n, ok := s.Node(name)
+	n, ok := s.nodes.get([]byte(name))
 	if !ok {
 		return Node{}, fmt.Errorf("node %s: %w", name, ErrNotFound)
 	}
-	return s.resolve(n), nil
+	return s.resolver()(n), nil
 }
 
 // ResolveAll yields all nodes as Resolve returns them, by name. Nodes with the same profiles share what these say.
 func (s State) ResolveAll() iter.Seq[Node] {
 	return func(yield func(Node) bool) {
 		resolve := s.resolver()
-		for n := range s.Nodes() {
+		for n := range s.nodes.all() {
 			if !yield(resolve(n)) {
 				return
 			}
@@ -79,15 +79,18 @@ func saidLast[V comparable](s State, n Node, at func(*Settings) V) V {
 	return none
 }
 
-func (s State) resolve(n Node) Node { return s.resolver()(n) }
+func (s State) resolve(n Node) Node { return s.resolver()(&n) }
 
-// resolver returns a function that resolves nodes of s. It remembers what profiles say together.
-func (s State) resolver() func(Node) Node {
+// resolver returns a function that resolves nodes of s. It remembers what profiles say together, and has one place to
+// work in: it is for one goroutine.
+func (s State) resolver() func(*Node) Node {
 	known := map[string]Settings{}
-	return func(n Node) Node {
+	var work Node
+	return func(n *Node) Node {
+		work = *n
 		if len(n.Profiles) == 0 {
-			n.Settings.settle()
-			return n
+			work.Settings.settle()
+			return work
 		}
 		key := strings.Join(n.Profiles, ",")
 		below, ok := known[key]
@@ -95,11 +98,10 @@ func (s State) resolver() func(Node) Node {
 			below = s.layProfiles(n.Profiles)
 			known[key] = below
 		}
-		own := n.Settings
-		n.Settings = below
-		n.Settings.lay(&own)
-		n.Settings.settle()
-		return n
+		work.Settings = below
+		work.Settings.lay(&n.Settings)
+		work.Settings.settle()
+		return work
 	}
 }
 
