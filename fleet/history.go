@@ -37,6 +37,16 @@ type Change struct {
 // Ref returns the name of the object that changed.
 func (c Change) Ref() Ref { return Ref{c.Kind, c.Name} }
 
+// WithoutSecrets returns r without what may be written and not read.
+func (r Record) WithoutSecrets() Record {
+	r.Changed = slices.Clone(r.Changed)
+	for at := range r.Changed {
+		c := &r.Changed[at]
+		c.Before, c.After = c.Before.WithoutSecrets(), c.After.WithoutSecrets()
+	}
+	return r
+}
+
 // A history is the latest changes of the configuration. It is immutable, like a State.
 type history struct {
 	records queue[*past]
