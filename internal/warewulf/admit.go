@@ -52,7 +52,7 @@ func (t *trial) networks(all []fleet.Network) []fleet.Network {
 	return slices.DeleteFunc(all, func(n fleet.Network) bool {
 		err := t.put(fleet.Object{Network: &n})
 		if err != nil {
-			of := ref{"network", n.Name}
+			of := ref{fleet.ObjectNetwork, n.Name}
 			t.notebook.note(Left, t.files[of], t.places[place{of, ""}], ref{}, "network", reason(err), "samara network add "+n.Name)
 		}
 		return err != nil

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/fleet/hostlist"
 )
 
 // Beside returns the site as it can be applied to a cluster that has networks already. Of a network that is there, be it
@@ -18,7 +19,7 @@ func (s Site) Beside(present []fleet.Network) Site {
 	s.Report.Findings = slices.Clone(s.Report.Findings)
 	var kept []fleet.Network
 	for _, n := range s.Documents.Networks {
-		at, _ := s.Where("network", n.Name, "")
+		at, _ := s.Where(fleet.ObjectNetwork, n.Name, "")
 		note := func(o Outcome, text, do string) {
 			s.Report.Findings = append(s.Report.Findings, Finding{Outcome: o, File: at.File, Line: at.Line, Count: 1, Field: "network " + n.Name, Text: text, Do: do})
 		}
@@ -41,6 +42,7 @@ func (s Site) Beside(present []fleet.Network) Site {
 		}
 		kept = append(kept, n)
 	}
+	slices.SortFunc(kept, func(a, b fleet.Network) int { return hostlist.Compare(a.Name, b.Name) })
 	s.Documents.Networks = kept
 	s.Report.sort()
 	return s

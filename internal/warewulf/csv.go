@@ -55,7 +55,7 @@ func ReadCSV(file string, data []byte) (Site, error) {
 		}
 		line, _ := t.rows.FieldPos(0)
 		n := t.node(columns, row)
-		of := place{ref{"node", n.Name}, ""}
+		of := place{ref{fleet.ObjectNode, n.Name}, ""}
 		if before, again := site.places[of]; again {
 			t.fault(line, 0, "name", fmt.Sprintf("node %s stands in line %d already", n.Name, before.Line), "")
 		}
@@ -99,9 +99,10 @@ func (t *table) columns() ([]column, error) {
 	var all []column
 	seen := map[string]bool{}
 	line, _ := t.rows.FieldPos(0)
+	fields := fleet.Fields()
 	for at, h := range head {
 		h = strings.TrimSpace(h)
-		c, meant, ok := columnOf(h)
+		c, meant, ok := columnOf(fields, h)
 		path := strings.Join(c.path, ".")
 		switch {
 		case !ok:
@@ -122,13 +123,13 @@ func (t *table) columns() ([]column, error) {
 }
 
 // columnOf returns the column with that head; or, if there is none, what was probably meant.
-func columnOf(head string) (column, string, bool) {
+func columnOf(fields []fleet.Field, head string) (column, string, bool) {
 	if head == "name" || head == "node" {
 		return column{head: head, path: []string{"name"}, field: fleet.Field{Path: "name", Kind: fleet.KindText}}, "", true
 	}
 	meant := ""
 	for _, given := range []string{head, "interfaces.default." + head, "network devices.default." + head} {
-		for _, f := range fleet.Fields() {
+		for _, f := range fields {
 			for _, pattern := range []string{f.Path, f.Warewulf} {
 				names, ok := matches(pattern, given)
 				if !ok {

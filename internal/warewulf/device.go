@@ -3,6 +3,7 @@ package warewulf
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -21,7 +22,7 @@ var deviceRows = []row[device]{
 	{"hwaddr", "mac", func(s spot, d *device) { s.hardware(&d.MAC) }},
 	{"ipaddr", "ip", takeAddress},
 	{"ipcidr", "ip", old(takeAddress, func(d *device) bool { return d.IP.IsValid() })},
-	{"netmask", "netmask", takeMask},
+	{"netmask", "netmask", func(s spot, d *device) { s.mask(&d.Netmask) }},
 	{"prefix", "", func(s spot, _ *device) { s.moot("Warewulf does nothing with it any more; the netmask holds") }},
 	{"gateway", "gateway", takeGateway},
 	{"ipaddr6", "ip6", takeAddress6},
@@ -46,7 +47,7 @@ func takeDevices(s spot, o *object) {
 		name := s.r.deviceNames[e.key]
 		one := s.inside(e, name)
 		if name != e.key {
-			one.fixedf("device %s is %s here", e.key, name)
+			one.fixed(fmt.Sprintf("device %s is %s here", e.key, name), "see that no template or tag goes by the other name")
 		}
 		d := device{Interface: fleet.Interface{Name: name}}
 		takeAll(one, deviceRows, &d)
@@ -106,24 +107,16 @@ func takeAddress(s spot, d *device) {
 		}
 	})
 	if d.IP.IsValid() && !d.IP.Is4() {
-		d.IP6, d.IP = d.IP, d.IP6
+		d.IP6, d.IP = d.IP, netip.Addr{}
 		s.fixedf("an IPv6 address; it is taken as such")
-		if d.IP.IsValid() && !d.IP.Is4() {
-			d.IP = fleet.Interface{}.IP
-		}
 	}
-}
-
-// takeMask takes the mask, which says more than what an address had behind it.
-func takeMask(s spot, d *device) {
-	s.mask(&d.Netmask)
 }
 
 func takeGateway(s spot, d *device) {
 	s.address(&d.Gateway, nil)
 	if d.Gateway.IsValid() && !d.Gateway.Is4() {
 		s.left("an IPv6 address", "its key is gateway6")
-		d.Gateway = fleet.Interface{}.Gateway
+		d.Gateway = netip.Addr{}
 	}
 }
 
@@ -135,7 +128,7 @@ func takeAddress6(s spot, d *device) {
 	})
 	if d.IP6.Is4() {
 		s.left("an IPv4 address", "its key is ipaddr")
-		d.IP6 = fleet.Interface{}.IP6
+		d.IP6 = netip.Addr{}
 	}
 }
 

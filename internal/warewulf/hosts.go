@@ -63,7 +63,7 @@ func ReadHosts(file string, data []byte, only []string) (Site, error) {
 		if len(only) > 0 && !wanted[node] {
 			continue
 		}
-		r.addHost(ref{"node", node}, device, h.ip, h.line)
+		r.addHost(ref{fleet.ObjectNode, node}, device, h.ip, h.line)
 	}
 	site := Site{Report: r.report(), places: r.positions(file)}
 	for _, o := range sorted(r.nodes) {

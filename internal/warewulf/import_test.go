@@ -328,6 +328,7 @@ func TestWhereALineIs(t *testing.T) {
 		{"node", "n1", "", "nodes.conf", 2},
 		{"node", "n1", "interfaces.default.ip", "nodes.conf", 5},
 		{"node", "n1", "interfaces.default", "nodes.conf", 4},
+		{"node", "n1", "interfaces.default.mtu", "nodes.conf", 4},
 		{"node", "n1", "image", "nodes.conf", 2},
 		{"network", "boot", "", "warewulf.conf", 2},
 	} {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/fleet/hostlist"
 )
 
 // bootNetwork is the name of the network that nodes boot on, as samara init has it.
@@ -58,11 +59,11 @@ func (r *reader) networks(s *server, serverFile, nodesFile string) []fleet.Netwo
 			used[n.Name] = true
 		}
 		r.settleNetwork(&n, w, s)
-		r.places[place{ref{"network", n.Name}, ""}] = w.line
-		r.files[ref{"network", n.Name}] = w.file
+		r.places[place{ref{fleet.ObjectNetwork, n.Name}, ""}] = w.line
+		r.files[ref{fleet.ObjectNetwork, n.Name}] = w.file
 		out = append(out, n)
 	}
-	slices.SortFunc(out, func(a, b fleet.Network) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(out, func(a, b fleet.Network) int { return hostlist.Compare(a.Name, b.Name) })
 	return out
 }
 

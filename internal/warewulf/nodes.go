@@ -80,8 +80,8 @@ func (r *reader) readNodes(file string, data []byte) error {
 	}
 	r.legacy = r.internal > 0 || isLegacy(profiles) || isLegacy(nodes)
 	r.name(profiles, nodes)
-	r.readObjects("profile", "nodeprofiles", profiles)
-	r.readObjects("node", "nodes", nodes)
+	r.readObjects(fleet.ObjectProfile, "nodeprofiles", profiles)
+	r.readObjects(fleet.ObjectNode, "nodes", nodes)
 	return nil
 }
 
@@ -156,7 +156,7 @@ func (r *reader) readObjects(kind, section string, v *value) {
 	}
 	for _, e := range v.entries {
 		switch {
-		case kind == "profile":
+		case kind == fleet.ObjectProfile:
 			r.readObject(ref{kind, r.profileNames[e.key]}, section, e, r.profiles)
 		case isRange(e.key):
 			r.readRange(section, e)
@@ -174,7 +174,7 @@ func (r *reader) readObject(of ref, section string, e entry, to map[string]*obje
 		s.theirs = section
 		r.renamed = append(r.renamed, Renamed{Kind: of.kind, Was: e.key, Name: of.name})
 		switch label, _, dotted := strings.Cut(e.key, "."); {
-		case of.kind == "profile":
+		case of.kind == fleet.ObjectProfile:
 			s.fixedf("profile %s is %s here, wherever it is named", e.key, of.name)
 		case dotted && label == of.name:
 			s.fixed("a name with a domain; what stands before the first dot is the node's name here, and its host name", "see that nothing outside counts on the long one")
@@ -185,9 +185,9 @@ func (r *reader) readObject(of ref, section string, e entry, to map[string]*obje
 	}
 	r.places[place{of, ""}] = e.line
 	takeAll(s, objectRows, o)
-	if of.kind == "node" && len(o.profiles) == 0 && r.legacy {
+	if of.kind == fleet.ObjectNode && len(o.profiles) == 0 && r.legacy {
 		if name, ok := r.profileNames["default"]; ok {
-			o.profiles, o.implied = []string{name}, true
+			o.profiles = []string{name}
 			s.theirs = "profiles"
 			s.fixedf("no profile is named; releases up to 4.5 then mean the profile default")
 		}
@@ -215,12 +215,12 @@ func (r *reader) readRange(section string, e entry) {
 	var next counter
 	for _, name := range list {
 		if _, taken := r.nodes[name]; taken || r.nodeNames[name] != "" {
-			s.of = ref{"node", name}
+			s.of = ref{fleet.ObjectNode, name}
 			s.left("the node has an entry of its own, which holds", "")
 			next.pass()
 			continue
 		}
-		next.count(s, r.readObject(ref{"node", name}, section, e, r.nodes))
+		next.count(s, r.readObject(ref{fleet.ObjectNode, name}, section, e, r.nodes))
 	}
 }
 

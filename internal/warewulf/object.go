@@ -16,10 +16,8 @@ type object struct {
 	comment  string
 	profiles []string
 	fleet.Settings
-	assetKey     string
-	discoverable bool
-	implied      bool // its profiles are not written, but were understood
-	old          replaced
+	assetKey string
+	old      replaced
 }
 
 // replaced says which lists, in the file's release, take the place of those of the profiles instead of adding to them.
@@ -333,14 +331,14 @@ func eachLast(words []string) []string {
 }
 
 func takeAssetKey(s spot, o *object) {
-	if o.kind != "node" {
+	if o.kind != fleet.ObjectNode {
 		s.left("an asset key of a profile", "it is each node's own; set it on the nodes")
 		return
 	}
 	s.text(&o.assetKey)
 }
 
-// takeDiscoverable only remembers: a node waits for an unknown machine until a time, which no file knows.
+// takeDiscoverable only says what to do: a node waits for an unknown machine until a time, which no file knows.
 func takeDiscoverable(s spot, o *object) {
 	t, ok := s.word()
 	if !ok {
@@ -349,8 +347,7 @@ func takeDiscoverable(s spot, o *object) {
 	switch yes, err := parseTruth(t); {
 	case err != nil:
 		s.left("neither true nor false", "say true or false")
-	case yes && o.kind == "node":
-		o.discoverable = true
+	case yes && o.kind == fleet.ObjectNode:
 		s.left("waits for an unknown machine, without an end", "nodes wait for a time here; once all is set: samara node discover NODES")
 	case yes:
 		s.left("waits for an unknown machine", "it is each node's own: samara node discover NODES")

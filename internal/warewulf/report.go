@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/fleet/hostlist"
 )
 
@@ -138,7 +139,7 @@ func (b *notebook) note(o Outcome, file string, line int, of ref, field, text, d
 		return
 	}
 	g.said[of.kind+of.name] = true
-	if of.kind == "node" {
+	if of.kind == fleet.ObjectNode {
 		g.nodes = append(g.nodes, of.name)
 	} else {
 		g.profiles = append(g.profiles, of.name)

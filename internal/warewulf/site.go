@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/config"
@@ -32,16 +33,19 @@ type Renamed struct {
 	Name string `json:"name"`
 }
 
-// Where returns where a file says a field of an object, so that a refusal of the cluster can name it: the path is that of
-// fleet's Field, with names in the place of "*", and "" for the object itself. If the field is not said by itself, the
-// place of the object is returned; false if that is nowhere either.
+// Where returns where a file says a field of an object, so that a refusal of the cluster can name it: path is as in
+// config.Documents.Where, which knows documents that were parsed. If the file does not say that, it is the place of what is
+// nearest above it: the object itself, if path is ""; false if that is nowhere either.
 func (s Site) Where(kind, name, path string) (config.Position, bool) {
-	for _, p := range []place{{ref{kind, name}, path}, {ref{kind, name}, ""}} {
-		if at, ok := s.places[p]; ok {
+	for {
+		if at, ok := s.places[place{ref{kind, name}, path}]; ok {
 			return at, true
 		}
+		if path == "" {
+			return config.Position{}, false
+		}
+		path = path[:max(0, strings.LastIndexByte(path, '.'))]
 	}
-	return config.Position{}, false
 }
 
 // Read reads a site below a directory of this machine. The directory is either one that has nodes.conf and warewulf.conf

@@ -130,7 +130,7 @@ func TestEveryFieldCanBeAColumn(t *testing.T) {
 				continue
 			}
 			head := strings.ReplaceAll(pattern, "*", "x")
-			c, _, ok := columnOf(head)
+			c, _, ok := columnOf(fleet.Fields(), head)
 			if !ok || c.field.Path != f.Path {
 				t.Errorf("column %s is field %q, want %s", head, c.field.Path, f.Path)
 			}
