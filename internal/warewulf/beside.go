@@ -2,6 +2,7 @@ package warewulf
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/samara-hpc/samara/fleet"
@@ -17,6 +18,7 @@ func (s Site) Beside(present []fleet.Network) Site {
 		taken[n.Name] = true
 	}
 	s.Report.Findings = slices.Clone(s.Report.Findings)
+	s.places = maps.Clone(s.places)
 	var kept []fleet.Network
 	for _, n := range s.Documents.Networks {
 		at, _ := s.Where(fleet.ObjectNetwork, n.Name, "")
@@ -38,6 +40,7 @@ func (s Site) Beside(present []fleet.Network) Site {
 				n.Name = fmt.Sprintf("%.60s-%d", was, i)
 			}
 			taken[n.Name] = true
+			s.places[place{ref{fleet.ObjectNetwork, n.Name}, ""}] = at
 			note(Fixed, fmt.Sprintf("the cluster has another network %s; this one, %s, is %s", was, n.Subnet, n.Name), "")
 		}
 		kept = append(kept, n)

@@ -272,6 +272,11 @@ func TestASiteBesideWhatIsThere(t *testing.T) {
 		if got := strings.Join(got, ", "); got != c.want {
 			t.Errorf("%s: networks %q, want %q", about, got, c.want)
 		}
+		for _, n := range beside.Documents.Networks {
+			if _, ok := beside.Where(fleet.ObjectNetwork, n.Name, ""); !ok {
+				t.Errorf("%s: nobody knows where network %s stands", about, n.Name)
+			}
+		}
 		if len(got) < 2 && len(beside.Report.Findings) == len(site.Report.Findings) {
 			t.Errorf("%s: the report has no word of it", about)
 		}
