@@ -16,7 +16,7 @@ const (
 	MaxHistoryBytes = 32 << 20
 )
 
-// A Record is one change of the configuration.
+// A Record is one change of the configuration. To arm nodes is none.
 type Record struct {
 	Revision Revision  `json:"revision"`      // that it made
 	At       time.Time `json:"at"`            // when it was proposed
@@ -117,12 +117,16 @@ func (s State) remember(next State, e Entry) State {
 	if was, is := s.settings(), next.settings(); !was.same(is) {
 		changed = append(changed, Change{Kind: ObjectCluster, Before: Object{Cluster: &was}})
 	}
-	if len(changed) == 0 {
-		return next
-	}
 	slices.Reverse(changed) // now from the first on: of what changed twice, the first is what was
 	slices.SortStableFunc(changed, func(a, b Change) int { return a.Ref().compare(b.Ref()) })
 	changed = slices.CompactFunc(changed, func(a, b Change) bool { return a.Ref() == b.Ref() })
+	changed = slices.DeleteFunc(changed, func(c Change) bool { // such as of a node that was armed
+		now, _ := next.Object(c.Ref())
+		return c.Before.same(now)
+	})
+	if len(changed) == 0 {
+		return next
+	}
 	next.history = next.history.add(newPast(Record{Revision: next.rev, At: e.At.UTC(), Who: e.Who, Why: e.Why, Kind: e.Command.Kind(), Changed: changed}))
 	return next
 }

@@ -114,9 +114,6 @@ func (s State) checkProfiles(kind, name string, profiles []string) error {
 	return nil
 }
 
-// maxLayers bounds the profiles that one brings.
-const maxLayers = 256
-
 // checkCycle reports the way on which a profile brings itself.
 func (s State) checkCycle(name string) error {
 	seen := map[string]bool{}
@@ -141,9 +138,6 @@ func (s State) checkCycle(name string) error {
 	}
 	if walk(name) {
 		return fmt.Errorf("%w profile %s: it brings itself: %s brings %s; take one out of the profiles of another", ErrInvalid, name, strings.Join(way, " brings "), name)
-	}
-	if len(seen) > maxLayers {
-		return fmt.Errorf("%w profile %s: it brings %d others, at most %d", ErrInvalid, name, len(seen), maxLayers)
 	}
 	return nil
 }
