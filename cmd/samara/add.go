@@ -54,19 +54,16 @@ func newAdd(g *global, of noun) *cobra.Command {
 				return err
 			}
 			return g.change(c.Context(), c.OutOrStdout(), func(ctx context.Context, client *api.Client) (api.Change, error) {
-				var objects []fleet.Object
-				used, err := o.defaultProfiles(ctx, client, of)
-				if err != nil {
-					return api.Change{}, err
-				}
-				for _, name := range names {
-					n := of.fresh(name)
-					if n.Node != nil {
-						n.Node.Profiles = used
-					}
-					objects = append(objects, n)
-				}
-				return o.addAll(ctx, client, of, objects, change)
+				return o.addAll(ctx, client, of, change, func() ([]fleet.Object, error) {
+					used, err := o.defaultProfiles(ctx, client, of)
+					return mapped(names, func(name string) fleet.Object {
+						n := of.fresh(name)
+						if n.Node != nil {
+							n.Node.Profiles = used
+						}
+						return n
+					}), err
+				})
 			})
 		},
 	}
@@ -94,31 +91,35 @@ func (o *fieldFlags) defaultProfiles(ctx context.Context, c *api.Client, of noun
 // maxAdded is how many nodes are added by a request of their own; more are put as an edit, which may be larger.
 const maxAdded = 1000
 
-// addAll adds objects that are as the flags say, too.
-func (o *fieldFlags) addAll(ctx context.Context, c *api.Client, of noun, objects []fleet.Object, change api.ChangeOptions) (api.Change, error) {
-	all, err := o.assignments(ctx, c, len(objects))
-	if err != nil {
-		return api.Change{}, err
+// addAll adds what make returns, and what the flags say of it.
+func (o *fieldFlags) addAll(ctx context.Context, c *api.Client, of noun, change api.ChangeOptions, make func() ([]fleet.Object, error)) (api.Change, error) {
+	assigned := func() ([]fleet.Object, error) {
+		objects, err := make()
+		if err != nil {
+			return nil, err
+		}
+		all, err := o.assignments(ctx, c, len(objects))
+		if err != nil {
+			return nil, err
+		}
+		return objects, assignTo(objects, all)
 	}
-	if err := assignTo(objects, all); err != nil {
+	objects, err := basis(c, assigned)
+	if err != nil {
 		return api.Change{}, err
 	}
 	secrets := slices.ContainsFunc(objects, func(o fleet.Object) bool { return o.SecretsOf != "" })
 	if of.kind == fleet.ObjectNode && len(objects) <= maxAdded && !secrets {
 		return c.AddNodes(ctx, mapped(objects, func(o fleet.Object) fleet.Node { return *o.Node }), change)
 	}
-	for repeats := 0; ; repeats++ {
-		absent, err := of.absent(ctx, c, objects)
+	return propose(ctx, c, change, func() (proposal, error) {
+		objects, err := assigned()
 		if err != nil {
-			return api.Change{}, err
+			return proposal{}, err
 		}
-		asked := change
-		asked.If = append(slices.Clone(change.If), absent)
-		done, err := c.Edit(ctx, fleet.Edit{Puts: objects}, asked)
-		if !errors.Is(err, fleet.ErrConflict) || len(change.If) > 0 || repeats == maxRepeats {
-			return done, err
-		}
-	}
+		absent, err := of.absent(ctx, c, objects)
+		return proposal{fleet.Edit{Puts: objects}, []fleet.Condition{absent}}, err
+	})
 }
 
 // absent returns the condition under which there are no objects with those names. The error is fleet.ErrExists if there

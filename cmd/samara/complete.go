@@ -38,7 +38,7 @@ func (g *global) names(enough int, list func(context.Context, *api.Client) ([]st
 }
 
 func nodeNames(ctx context.Context, c *api.Client) ([]string, error) {
-	nodes, err := c.Nodes(ctx)
+	nodes, err := c.SomeNodes(ctx, api.NodeQuery{Written: true})
 	return mapped(nodes, func(n api.NodeView) string { return n.Name }), err
 }
 

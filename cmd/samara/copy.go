@@ -46,18 +46,16 @@ func newCopy(g *global, of noun) *cobra.Command {
 				return err
 			}
 			return g.change(c.Context(), c.OutOrStdout(), func(ctx context.Context, client *api.Client) (api.Change, error) {
-				model, secret, err := of.read(ctx, client, from)
-				if err != nil {
-					return api.Change{}, err
-				}
-				if err := dropOwn(model); err != nil {
-					return api.Change{}, err
-				}
-				var objects []fleet.Object
-				for _, name := range names {
-					objects = append(objects, renamed(model, name, secret))
-				}
-				return o.addAll(ctx, client, of, objects, change)
+				return o.addAll(ctx, client, of, change, func() ([]fleet.Object, error) {
+					model, secret, err := of.read(ctx, client, from)
+					if err == nil {
+						err = dropOwn(model)
+					}
+					if err != nil {
+						return nil, err
+					}
+					return mapped(names, func(name string) fleet.Object { return renamed(model, name, secret) }), nil
+				})
 			})
 		},
 	}

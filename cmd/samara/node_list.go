@@ -40,12 +40,13 @@ complain about follows: "ready, sends corrupt pieces"; they do not ask such a no
 			if err := g.checkOutput(true); err != nil {
 				return err
 			}
-			which := selection.All()
+			var which *selection.Selection
 			if len(args) > 0 {
-				var err error
-				if which, err = selection.Parse(args[0]); err != nil {
+				s, err := selection.Parse(args[0])
+				if err != nil {
 					return err
 				}
+				which = &s
 			}
 			otherwise := nodeListing()
 			if long {
@@ -56,16 +57,9 @@ complain about follows: "ready, sends corrupt pieces"; they do not ask such a no
 				return err
 			}
 			return g.read(c, &r, func(ctx context.Context, client *api.Client) error {
-				views, err := client.Nodes(ctx)
+				views, err := pick(ctx, client, which)
 				if err != nil {
 					return err
-				}
-				if len(args) > 0 {
-					if views, err = pick(ctx, client, views, which); err != nil {
-						return err
-					}
-				} else {
-					slices.SortFunc(views, byName)
 				}
 				now := time.Now()
 				all := make([]listed, len(views))
@@ -90,26 +84,52 @@ complain about follows: "ready, sends corrupt pieces"; they do not ask such a no
 	return c
 }
 
-// pick returns the nodes that a selection chooses, in its order.
-func pick(ctx context.Context, c *api.Client, all []api.NodeView, which selection.Selection) ([]api.NodeView, error) {
-	names, fixed, err := which.Names()
-	if err == nil && !fixed {
-		names, err = selectFrom(ctx, c, which, all)
+// pick returns the nodes that a selection chooses, in its order; nil is all nodes.
+func pick(ctx context.Context, c *api.Client, which *selection.Selection) ([]api.NodeView, error) {
+	var names []string
+	var fixed bool
+	var err error
+	if which != nil {
+		names, fixed, err = which.Names()
 	}
 	if err != nil {
 		return nil, err
 	}
-	byName := make(map[string]*api.NodeView, len(all))
-	for i := range all {
-		byName[all[i].Name] = &all[i]
+	if fixed && len(names) <= maxSingle {
+		return eachOf(names, func(name string) (api.NodeView, error) { return c.Node(ctx, name) })
 	}
-	out := make([]api.NodeView, 0, len(names))
-	for _, name := range names {
-		n, ok := byName[name]
-		if !ok {
-			return nil, fmt.Errorf("node %s: %w", name, fleet.ErrNotFound)
+	all, err := c.Nodes(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case which == nil:
+		slices.SortFunc(all, byName)
+		return all, nil
+	case !fixed:
+		if names, err = selectFrom(ctx, c, *which, all); err != nil {
+			return nil, err
 		}
-		out = append(out, *n)
+	}
+	at := make(map[string]*api.NodeView, len(all))
+	for i := range all {
+		at[all[i].Name] = &all[i]
+	}
+	return eachOf(names, func(name string) (api.NodeView, error) {
+		if n, ok := at[name]; ok {
+			return *n, nil
+		}
+		return api.NodeView{}, fmt.Errorf("node %s: %w", name, fleet.ErrNotFound)
+	})
+}
+
+// eachOf returns what of returns for each name. It stops at the first error.
+func eachOf[T any](names []string, of func(name string) (T, error)) ([]T, error) {
+	out := make([]T, len(names))
+	for i, name := range names {
+		var err error
+		if out[i], err = of(name); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

@@ -224,40 +224,65 @@ func setField(o fleet.Object, path, value string) error {
 // maxRepeats is how often a change is computed anew because somebody else was faster.
 const maxRepeats = 3
 
+// basis reads what a change is to be made to. Where nobody leads, that is the last known state: the change will be refused,
+// and that refusal says more than that of a read.
+func basis[T any](c *api.Client, read func() (T, error)) (T, error) {
+	got, err := read()
+	if !leaderless(err) || c.Consistency != "" {
+		return got, err
+	}
+	c.Consistency = api.Stale
+	defer func() { c.Consistency = "" }()
+	return read()
+}
+
+// A proposal is a change that is about to be asked for.
+type proposal struct {
+	edit fleet.Edit
+	same []fleet.Condition // without which it would undo what others did
+}
+
+// propose asks for the change that prepare makes of what it reads, and does both again if somebody else was faster. An
+// edit of nothing changes nothing.
+func propose(ctx context.Context, c *api.Client, o api.ChangeOptions, prepare func() (proposal, error)) (api.Change, error) {
+	for repeats := 0; ; repeats++ {
+		p, err := basis(c, prepare)
+		if err != nil {
+			return api.Change{}, err
+		}
+		if len(p.edit.Puts)+len(p.edit.Deletes) == 0 {
+			return api.Change{DryRun: o.DryRun, Changed: []api.Difference{}}, nil
+		}
+		asked := o
+		asked.If = slices.Concat(o.If, p.same)
+		done, err := c.Edit(ctx, p.edit, asked)
+		if !errors.Is(err, fleet.ErrConflict) || len(o.If) > 0 || repeats == maxRepeats {
+			return done, err
+		}
+	}
+}
+
 // An alteration makes a change of the objects of a draft, which it may modify.
 type alteration = func(ctx context.Context, c *api.Client, objects []fleet.Object) (fleet.Edit, error)
 
-// alter changes the objects that an argument stands for as alter says, and prints what became of it. What others change
-// meanwhile is not lost: then all is done again.
+// alter changes the objects that an argument stands for as alter says, and prints what became of it.
 func (g *global) alter(c *cobra.Command, of noun, arg string, o api.ChangeOptions, alter alteration) error {
 	choose, err := of.choose(arg)
 	if err != nil {
 		return err
 	}
 	return g.change(c.Context(), c.OutOrStdout(), func(ctx context.Context, client *api.Client) (api.Change, error) {
-		for repeats := 0; ; repeats++ {
+		return propose(ctx, client, o, func() (proposal, error) {
 			names, err := choose(ctx, client)
 			if err != nil {
-				return api.Change{}, err
+				return proposal{}, err
 			}
 			d, err := of.draft(ctx, client, names)
 			if err != nil {
-				return api.Change{}, err
+				return proposal{}, err
 			}
 			edit, err := alter(ctx, client, d.objects)
-			if err != nil {
-				return api.Change{}, err
-			}
-			if len(edit.Puts)+len(edit.Deletes) == 0 {
-				return api.Change{DryRun: o.DryRun, Changed: []api.Difference{}}, nil
-			}
-			asked := o
-			asked.If = slices.Concat(o.If, d.same)
-			change, err := client.Edit(ctx, edit, asked)
-			if errors.Is(err, fleet.ErrConflict) && len(o.If) == 0 && repeats < maxRepeats {
-				continue
-			}
-			return change, err
-		}
+			return proposal{edit, d.same}, err
+		})
 	})
 }

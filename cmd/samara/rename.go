@@ -47,21 +47,18 @@ func newRename(g *global, of noun) *cobra.Command {
 				return err
 			}
 			return g.change(c.Context(), c.OutOrStdout(), func(ctx context.Context, client *api.Client) (api.Change, error) {
-				now, err := client.Configuration(ctx, 0)
-				if err != nil {
-					return api.Change{}, err
-				}
-				edit, err := of.renaming(now, from, to)
-				if err != nil {
-					return api.Change{}, err
-				}
-				same, err := unchangedSince(now.Revision)
-				if err != nil {
-					return api.Change{}, err
-				}
-				asked := o
-				asked.If = append(slices.Clone(o.If), same)
-				return client.Edit(ctx, edit, asked)
+				return propose(ctx, client, o, func() (proposal, error) {
+					now, err := client.Configuration(ctx, 0)
+					if err != nil {
+						return proposal{}, err
+					}
+					edit, err := of.renaming(now, from, to)
+					if err != nil {
+						return proposal{}, err
+					}
+					same, err := unchangedSince(now.Revision)
+					return proposal{edit, []fleet.Condition{same}}, err
+				})
 			})
 		},
 	}

@@ -76,9 +76,6 @@ func Parse(text string) (Selection, error) {
 	return s, nil
 }
 
-// All returns the selection of all nodes.
-func All() Selection { return Selection{text: "@" + all} }
-
 // cut cuts a selection at the commas outside brackets.
 func cut(text string) []string {
 	var items []string

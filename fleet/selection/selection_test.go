@@ -132,10 +132,14 @@ func TestNamesNeedNoCluster(t *testing.T) {
 	if _, fixed, err := s.Names(); !fixed || !errors.Is(err, hostlist.ErrSyntax) {
 		t.Errorf("of nothing: %t, %v", fixed, err)
 	}
-	if names, err := All().Of(hall()); err != nil || len(names) != 12 || !slices.IsSortedFunc(names, hostlist.Compare) {
+	everyone, err := Parse("@all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names, err := everyone.Of(hall()); err != nil || len(names) != 12 || !slices.IsSortedFunc(names, hostlist.Compare) {
 		t.Errorf("all: %v, %v", names, err)
 	}
-	if _, err := All().Of(Cluster{}); !errors.Is(err, fleet.ErrNotFound) {
+	if _, err := everyone.Of(Cluster{}); !errors.Is(err, fleet.ErrNotFound) {
 		t.Errorf("all of none: %v", err)
 	}
 }
