@@ -100,7 +100,7 @@ func serveScript(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	server := api.New(api.Config{Store: m, Images: m, Observer: m, Agents: m, Health: m, Controllers: m, Backups: m, Swarms: m,
+	server := api.New(api.Config{Store: m, Images: m, Observer: m, Agents: m, Health: m, Controllers: m, Backups: m, Swarms: m, Users: people{ca, caKey},
 		Logger: slog.New(slog.DiscardHandler), User: uint32(os.Getuid())})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

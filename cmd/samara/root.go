@@ -31,6 +31,9 @@ func newRoot(p program) *cobra.Command {
 		group("profile", "Settings that nodes share", newProfileAdd(g), newProfileSet(g), newProfileUnset(g), newProfileEdit(g), newProfileList(g), newProfileShow(g),
 			newProfileCopy(g), newProfileRename(g), newProfileDelete(g)),
 		newExplain(g),
+		newApply(g), newPlan(g), newExport(g), newHistory(g), newDiff(g), newRollback(g),
+		group("import", "Take over what is configured elsewhere", newImportWarewulf(g), newImportHosts(g), newImportCSV(g)),
+		group("user", "People who ask from afar", newUserAdd(g)),
 		group("image", "Root filesystems that nodes run", newImageImport(g), newImageList(g), newImageShow(g), newImageSwarm(g), newImageSimulate(g), newImageDelete(g), newImageTorrent(g)),
 		group("network", "Subnets that nodes boot on", newNetworkAdd(g), newNetworkSet(g), newNetworkList(g), newNetworkShow(g), newNetworkDelete(g)),
 		group("controller", "Head nodes that agree on what nodes boot", newControllerList(g), newControllerToken(g), newControllerJoin(g), newControllerRemove(g), newControllerTransfer(g), newControllerRecover(g)),
@@ -40,8 +43,13 @@ func newRoot(p program) *cobra.Command {
 	root.Long = `Samara boots the nodes of a cluster into RAM, and lets them feed each other.
 
 A head node that runs "samara serve" is a controller. The other commands ask it: as root over
-its Unix socket, or from afar with --server and --identity. Wherever NODES is asked for, a
-range will do: n1, n[001-100,205] or r[1-2]n[01-40].
+its Unix socket, or from afar with --server and --identity. Wherever NODES is asked for, say
+which, with commas between, and quotes around it all for the shell:
+
+  n1  n[001-100,205]  r[1-2]n[01-40]   names and ranges
+  @rack3  @all                         the nodes of a rack or a group, or all
+  &profile=gpu  &rack!=r1              of those, the ones that use a profile, or have a value of a field
+  !n7  !@rack3                         but not these
 
 Exit status: 0 if all is well, 2 if the input is bad (nothing was changed), 1 for anything else.`
 	root.SilenceErrors = true

@@ -42,7 +42,7 @@ var table = map[string][]string{
 	"internal/controller": {"fleet", "raftstore", "mesh", "seeder", "seeder/handout", "initramfs", "internal/blob", "internal/identity",
 		"internal/observe", "internal/image", "internal/netboot", "internal/api"},
 	"cmd/samara": {"fleet", "fleet/hostlist", "fleet/selection", "seeder/simulate", "initramfs", "internal/api", "internal/config",
-		"internal/controller", "internal/identity"},
+		"internal/controller", "internal/identity", "internal/warewulf"},
 	"cmd/samara-agent": {"bootagent"},
 }
 

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/api"
+	"github.com/samara-hpc/samara/internal/identity"
+)
+
+func newUserAdd(g *global) *cobra.Command {
+	var role, dir, why string
+	var days int
+	c := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Let a person or a program ask from afar",
+		Long: `Let a person, or a program that acts for one, ask controllers from afar with --server and --identity. The private
+key is made here and goes nowhere else; a controller signs for it. A viewer may see all but secrets, an
+operator may change the configuration, an admin may change who belongs to the cluster too. A
+certificate cannot be taken back before its end: give it few days.`,
+		Example: `  samara user add mia --role operator --days 30 --dir mia
+  samara node list --server 10.1.0.1 --identity mia`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := g.checkOutput(false); err != nil {
+				return err
+			}
+			if days < 1 {
+				return usagef("--days %d: want 1 or more", days)
+			}
+			if err := fleet.CheckName("user", args[0]); err != nil {
+				return err
+			}
+			r := api.UserRequest{Name: args[0], Role: identity.Role(role), Life: int64(days) * int64(24*time.Hour/time.Second)}
+			if dir == "" {
+				dir = args[0]
+			}
+			return g.addUser(c, r, dir, why)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&role, "role", string(identity.RoleViewer), "what they may do: viewer, operator or admin")
+	f.IntVar(&days, "days", int(api.DefaultUserLife/(24*time.Hour)), "how many days from now the certificate holds")
+	f.StringVar(&dir, "dir", "", "`directory` to make, for --identity (NAME if empty)")
+	whyFlag(c, &why)
+	completeFlag(c, "role", cobra.FixedCompletions([]string{string(identity.RoleViewer), string(identity.RoleOperator), string(identity.RoleAdmin)}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+// addUser makes a key, has it signed, and writes the directory that --identity wants.
+func (g *global) addUser(c *cobra.Command, r api.UserRequest, dir, why string) (err error) {
+	// It is made first, so that no certificate is issued that has no place.
+	if err := os.Mkdir(dir, 0o700); errors.Is(err, os.ErrExist) {
+		return usagef("user add %s: %s is there already; --dir names another", r.Name, dir)
+	} else if err != nil {
+		return fmt.Errorf("user add %s: %w", r.Name, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	key, keyPEM, err := identity.NewKey()
+	if err != nil {
+		return err
+	}
+	if r.CSR, err = identity.NewRequest(key); err != nil {
+		return err
+	}
+	return g.ask(c.Context(), func(ctx context.Context, client *api.Client) error {
+		made, err := client.AddUser(ctx, r, api.ChangeOptions{Why: why})
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(
+			os.WriteFile(filepath.Join(dir, caFile), made.CA, 0o600),
+			os.WriteFile(filepath.Join(dir, certificateFile), made.Certificate, 0o600),
+			os.WriteFile(filepath.Join(dir, keyFile), keyPEM, 0o600), syncDir(dir)); err != nil {
+			return fmt.Errorf("user add %s: %w", r.Name, err)
+		}
+		data := map[string]any{"name": r.Name, "role": r.Role, "expires": made.Expires, "dir": dir}
+		return g.print(c.OutOrStdout(), view{data: data, text: func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "added user %s, %s, until %s: --identity %s\n", r.Name, r.Role, made.Expires.Local().Format(time.DateTime), dir)
+			return err
+		}})
+	})
+}
+
+// The files of a directory for --identity.
+const (
+	caFile          = "ca.crt"
+	certificateFile = "admin.crt"
+	keyFile         = "admin.key"
+)
