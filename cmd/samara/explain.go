@@ -81,7 +81,7 @@ func writeExplanation(w io.Writer, e api.Explanation) error {
 	}
 	why := table{head: []string{"FIELD", "VALUE", "SOURCE", "SUPERSEDED"}}
 	for _, p := range e.Settings {
-		why.add(provenanceCells(p)...)
+		why.add(dashes(provenanceCells(p)...)...)
 	}
 	return why.write(w)
 }

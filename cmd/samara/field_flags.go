@@ -97,7 +97,7 @@ type scopes struct {
 func (s *scopes) add(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&s.net, "netname", "default", "`name` of the interface that is meant")
-	f.StringVar(&s.net, "interface", "default", "same as --netname")
+	f.StringVar(&s.net, "interface", "default", "the `name` in other words")
 	f.StringVar(&s.disk, "diskname", "", "`path` of the disk that is meant")
 	f.StringVar(&s.part, "partname", "", "`label` of the partition that is meant, on the disk of --diskname")
 	f.StringVar(&s.fs, "fsname", "", "`path` of the block device of the filesystem that is meant")
@@ -164,6 +164,7 @@ func (o *fieldFlags) add(c *cobra.Command, g *global, of noun) {
 		}
 	}
 	o.scopes.add(c)
+	c.PreRunE = func(c *cobra.Command, _ []string) error { return o.readSecrets(c) }
 	completeFlag(c, "image", g.names(math.MaxInt, imageNames))
 	completeFlag(c, "profile", g.words(math.MaxInt, profileNames))
 }
@@ -197,6 +198,8 @@ func (v *fieldValue) usage() string {
 		return v.field.Doc + "; of the first node: the others count up from it"
 	case v.field.NodeOnly && v.field.Kind == fleet.KindMAC:
 		return v.field.Doc + "; for several nodes one each, with commas"
+	case v.field.Secret:
+		return v.field.Doc + "; - reads it from the standard input, so that no other process sees it"
 	}
 	return v.field.Doc
 }

@@ -30,7 +30,7 @@ type listed struct {
 // A listing is what a list shows of each object.
 type listing struct {
 	head []string
-	// lines returns the lines of cells of one object, without its name; at least one.
+	// lines returns the lines of cells of one object, without its name; at least one. "" is a cell of nothing.
 	lines func(*listed) [][]string
 }
 
@@ -69,7 +69,7 @@ func netListing() listing {
 	return listing{[]string{"INTERFACE", "DEVICE", "TYPE", "MAC", "IP", "NETMASK", "GATEWAY"}, func(n *listed) [][]string {
 		var lines [][]string
 		for _, i := range n.settings.Interfaces {
-			lines = append(lines, dashes(i.Name, i.Device, i.Type, i.MAC.String(), address(i), i.Netmask.String(), addressText(i.Gateway)))
+			lines = append(lines, []string{i.Name, i.Device, i.Type, i.MAC.String(), addressText(i.IP), i.Netmask.String(), addressText(i.Gateway)})
 		}
 		return orLine(lines, 7)
 	}}
@@ -88,7 +88,7 @@ func ipmiListing() listing {
 			}
 			return strconv.Itoa(n)
 		}
-		return [][]string{dashes(addressText(b.Address), b.Netmask.String(), addressText(b.Gateway), number(b.VLAN), b.User, b.Driver, number(b.Port), write)}
+		return [][]string{{addressText(b.Address), b.Netmask.String(), addressText(b.Gateway), number(b.VLAN), b.User, b.Driver, number(b.Port), write}}
 	}}
 }
 
@@ -133,7 +133,7 @@ func fieldListing(fields []string) (listing, error) {
 		if at := slices.Index(paths, "state"); at >= 0 {
 			cells[at] = n.state
 		}
-		return [][]string{dashes(cells...)}
+		return [][]string{cells}
 	}}, nil
 }
 
@@ -166,7 +166,7 @@ func whyListing(why map[string][]fleet.Provenance) listing {
 
 func provenanceCells(p fleet.Provenance) []string {
 	superseded := mapped(p.Superseded, func(s fleet.Setting) string { return s.Value + " (" + s.Source + ")" })
-	return dashes(p.Field, p.Value, p.Source, strings.Join(superseded, ", "))
+	return []string{p.Field, p.Value, p.Source, strings.Join(superseded, ", ")}
 }
 
 // ownListing shows what objects say themselves.
@@ -181,19 +181,14 @@ func ownListing() listing {
 }
 
 // dashes returns cells that all hold something.
-func dashes(cells ...string) []string {
-	for i := range cells {
-		cells[i] = orDash(cells[i])
-	}
-	return cells
-}
+func dashes(cells ...string) []string { return mapped(cells, orDash) }
 
-// orLine returns lines, or one of dashes if there are none.
+// orLine returns lines, or an empty one if there are none.
 func orLine(lines [][]string, cells int) [][]string {
 	if len(lines) > 0 {
 		return lines
 	}
-	return [][]string{dashes(make([]string, cells)...)}
+	return [][]string{make([]string, cells)}
 }
 
 // printList prints a list in the form that --output asks for. Objects that show the same share a line.
@@ -209,7 +204,7 @@ func (g *global) printList(w io.Writer, of noun, all []listed, l listing, fields
 		v.data = mapped(all, func(n listed) map[string]string {
 			out := map[string]string{"name": n.name}
 			for i, cell := range l.lines(&n)[0] {
-				if cell != "-" {
+				if cell != "" {
 					out[fields[i]] = cell
 				}
 			}
@@ -237,7 +232,7 @@ func foldedTable(of noun, all []listed, l listing) table {
 	for _, key := range order {
 		name := of.fold(alike[key])
 		for _, cells := range shown[key] {
-			t.add(append([]string{name}, cells...)...)
+			t.add(append([]string{name}, dashes(cells...)...)...)
 			name = ""
 		}
 	}

@@ -137,7 +137,7 @@ func eachOf[T any](names []string, of func(name string) (T, error)) ([]T, error)
 // nodeListing shows what nodes are and do.
 func nodeListing() listing {
 	return listing{[]string{"PROFILES", "IMAGE", "RACK", "STATE"}, func(n *listed) [][]string {
-		return [][]string{dashes(strings.Join(n.profiles, ","), n.settings.Image.String(), n.settings.Rack, n.state)}
+		return [][]string{{strings.Join(n.profiles, ","), n.settings.Image.String(), n.settings.Rack, n.state}}
 	}}
 }
 
@@ -149,9 +149,9 @@ func longListing(now time.Time) listing {
 			ports = []fleet.Interface{{}}
 		}
 		since := n.view.(api.NodeView).Since
-		lines := [][]string{{orDash(ports[0].MAC.String()), address(ports[0]), orDash(n.settings.Image.String()), n.state, ago(since, now)}}
+		lines := [][]string{{ports[0].MAC.String(), addressText(ports[0].IP), n.settings.Image.String(), n.state, ago(since, now)}}
 		for _, p := range ports[1:] {
-			lines = append(lines, []string{orDash(p.MAC.String()), address(p)})
+			lines = append(lines, []string{p.MAC.String(), addressText(p.IP)})
 		}
 		return lines
 	}}

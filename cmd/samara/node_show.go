@@ -60,7 +60,7 @@ its profiles, and what it superseded.`,
 func whyTable(all []fleet.Provenance) table {
 	t := table{head: []string{"FIELD", "VALUE", "SOURCE", "SUPERSEDED"}}
 	for _, p := range all {
-		t.add(provenanceCells(p)...)
+		t.add(dashes(provenanceCells(p)...)...)
 	}
 	return t
 }

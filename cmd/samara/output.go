@@ -98,15 +98,13 @@ func (g *global) checkOutput(list bool) error {
 	return usagef("--output %q: want table, json or yaml, or for lists name or csv", g.output)
 }
 
-// writeCSV prints a table as RFC 4180 has it; "-" is an empty cell.
+// writeCSV prints a table as RFC 4180 has it, rows as long as the head.
 func writeCSV(w io.Writer, t table) error {
 	out := csv.NewWriter(w)
 	for _, row := range append([][]string{t.head}, t.rows...) {
 		cells := make([]string, len(t.head))
 		for i, cell := range row {
-			if cell != "-" {
-				cells[i] = printable(cell)
-			}
+			cells[i] = printable(cell)
 		}
 		if err := out.Write(cells); err != nil {
 			return err

@@ -37,7 +37,7 @@ func newProfileList(g *global) *cobra.Command {
 				}
 			}
 			otherwise := listing{[]string{"PROFILES", "IMAGE", "COMMENT"}, func(p *listed) [][]string {
-				return [][]string{dashes(strings.Join(p.profiles, ","), p.settings.Image.String(), p.comment)}
+				return [][]string{{strings.Join(p.profiles, ","), p.settings.Image.String(), p.comment}}
 			}}
 			if o.all {
 				otherwise = ownListing()
