@@ -69,5 +69,8 @@ func (b BMC) check() error {
 			return err
 		}
 	}
+	if _, taken := b.Tags["vlan"]; taken { // a file says the VLAN itself there, as Warewulf does
+		return fmt.Errorf("%w tag vlan: want bmc.vlan instead, a number", ErrInvalid)
+	}
 	return checkTags(b.Tags)
 }

@@ -167,6 +167,7 @@ func TestSettingsAreChecked(t *testing.T) {
 		`"bmc":{"netmask":-1}`:                                                                             "netmask",
 		`"bmc":{"port":65536}`:                                                                             "port",
 		`"bmc":{"vlan":4095}`:                                                                              "4094",
+		`"bmc":{"tags":{"vlan":"42"}}`:                                                                     "want bmc.vlan instead",
 		`"bmc":{"driver":"telnet"}`:                                                                        "redfish",
 		`"bmc":{"escape_char":"ab"}`:                                                                       "one printable",
 		`"bmc":{"user":"a\nb"}`:                                                                            "user",

@@ -1,8 +1,10 @@
 package fleet
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
+	"math/bits"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -40,20 +42,16 @@ func ParseNetmask(s string) (Netmask, error) {
 	if s == "" {
 		return 0, nil
 	}
-	fault := fmt.Errorf("%w netmask %.40q: want the form 255.255.255.0, or the length of a prefix from 1 to 32", ErrInvalid, s)
-	if !strings.Contains(s, ".") {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > 32 || strconv.Itoa(n) != s {
-			return 0, fault
+	if a, err := netip.ParseAddr(s); err == nil && a.Is4() {
+		b := a.As4()
+		mask := binary.BigEndian.Uint32(b[:])
+		if n := bits.LeadingZeros32(^mask); n > 0 && mask == ^uint32(0)<<(32-n) {
+			return Netmask(n), nil
 		}
+	} else if n, err := strconv.Atoi(s); err == nil && n >= 1 && n <= 32 && strconv.Itoa(n) == s {
 		return Netmask(n), nil
 	}
-	for n := Netmask(1); n <= 32; n++ {
-		if n.String() == s {
-			return n, nil
-		}
-	}
-	return 0, fault
+	return 0, fmt.Errorf("%w netmask %.40q: want the form 255.255.255.0, or the length of a prefix from 1 to 32", ErrInvalid, s)
 }
 
 // String returns four numbers with dots between, or "" for 0.
