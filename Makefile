@@ -75,6 +75,11 @@ bench-control: ## time three controllers beside a bare Raft loop, into out/bench
 	mkdir -p $(OUT)
 	go run ./test/bench-control -out $(OUT)/bench-control.json
 
+.PHONY: bench-config
+bench-config: build ## time the configuration of 1,000 and 10,000 nodes beside a YAML decoder, into out/bench-config.json
+	go build -o bin/bench-config ./test/bench-config
+	$(SUDO) bin/bench-config -samara bin/samara -out $(OUT)
+
 .PHONY: bench-boot
 bench-boot: ## time 64 machines that fetch one initramfs at once, beside a bare HTTP server of bytes in memory
 	go test -run '^$$' -bench BootFiles -benchtime 5x ./internal/netboot
