@@ -48,7 +48,7 @@ func gathered(all []api.Difference) []block {
 	var out []block
 	at := map[string]int{}
 	for _, d := range all {
-		key := fields(d.Fields)
+		key := fmt.Sprintf("%q", d.Fields)
 		i, known := at[key]
 		if !known {
 			i = len(out)
