@@ -138,5 +138,5 @@ func (n noun) absent(ctx context.Context, c *api.Client, objects []fleet.Object)
 			return fleet.Condition{}, fmt.Errorf("%s: %w", r, fleet.ErrExists)
 		}
 	}
-	return unchangedSince(now.Revision)
+	return api.IfRevision(now.Revision), nil
 }

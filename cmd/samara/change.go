@@ -37,9 +37,8 @@ func (c *sinceRevision) Set(s string) error {
 	if err != nil {
 		return errors.New("want a revision, a number as samara status and changes tell it")
 	}
-	one, err := unchangedSince(fleet.Revision(n))
-	*c = append(*c, one)
-	return err
+	*c = append(*c, api.IfRevision(fleet.Revision(n)))
+	return nil
 }
 
 // conditions is a flag that may be given several times.

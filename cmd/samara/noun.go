@@ -151,11 +151,6 @@ func (n noun) of(all api.Configuration) []fleet.Object {
 	return out
 }
 
-// unchangedSince returns the condition that nobody has changed any configuration since a revision.
-func unchangedSince(rev fleet.Revision) (fleet.Condition, error) {
-	return fleet.ParseCondition(fmt.Sprintf("state@%d", rev))
-}
-
 // A draft is objects as they were written, and what must still be so when they are put.
 type draft struct {
 	objects []fleet.Object // in the order of their names in the command line
@@ -187,15 +182,11 @@ func (n noun) draftOfAll(ctx context.Context, c *api.Client, names []string) (dr
 	if err != nil {
 		return draft{}, err
 	}
-	same, err := unchangedSince(all.Revision)
-	if err != nil {
-		return draft{}, err
-	}
 	byName := make(map[string]fleet.Object, len(names))
 	for _, o := range n.of(all) {
 		byName[o.Ref().Name] = o
 	}
-	d := draft{same: []fleet.Condition{same}}
+	d := draft{same: []fleet.Condition{api.IfRevision(all.Revision)}}
 	for _, name := range names {
 		o, ok := byName[name]
 		if !ok {

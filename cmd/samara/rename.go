@@ -53,11 +53,7 @@ func newRename(g *global, of noun) *cobra.Command {
 						return proposal{}, err
 					}
 					edit, err := of.renaming(now, from, to)
-					if err != nil {
-						return proposal{}, err
-					}
-					same, err := unchangedSince(now.Revision)
-					return proposal{edit, []fleet.Condition{same}}, err
+					return proposal{edit, []fleet.Condition{api.IfRevision(now.Revision)}}, err
 				})
 			})
 		},
