@@ -11,13 +11,13 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		text string
 		want string // lines
 	}{
-		"syntax":                        {"nodes:\n  n1: [\n", "f:2:7: [ is not closed"},
-		"a tab":                         {"nodes:\n\tn1: {}\n", "f:2:1: a tab in the indentation; want blanks"},
-		"two colons":                    {"nodes: n1: {}\n", `f:1:10: a second ": " on one line; put what follows the first in quotes, or on lines of their own`},
-		"indentation":                   {"nodes:\n  n1:\n    init: /i\n   rack: r\n", `f:4:4: "rack: r" is indented by 3, but the lines before by 2; indent what belongs together alike`},
-		"more indentation":              {"nodes:\n  n1:\n    init: /i\n      rack: r\n", "f:4:11: a key here, but this line continues the text of line 3; indent the keys of a mapping alike, and put text of several lines in quotes"},
+		"syntax":                        {"nodes:\n  n1: [\n", "f:2:8: did not find expected node content while parsing a flow node; the file ends here: close each bracket, brace and quote"},
+		"a tab":                         {"nodes:\n\tn1: {}\n", "f:2:1: found character that cannot start any token; want blanks where tabs are, and quotes around such text"},
+		"two colons":                    {"nodes: n1: {}\n", `f:1:10: mapping values are not allowed in this context; indent the keys of a mapping alike, and put text that has ": " in quotes`},
+		"indentation":                   {"nodes:\n  n1:\n    init: /i\n   rack: r\n", `f:4:4: did not find expected key while parsing a block mapping that begins in line 2; indent what belongs together alike, and put all of a text in quotes, or nothing of it`},
+		"more indentation":              {"nodes:\n  n1:\n    init: /i\n      rack: r\n", `f:4:11: mapping values are not allowed in this context; indent the keys of a mapping alike, and put text that has ": " in quotes`},
 		"not UTF-8":                     {"nodes:\n  # \xff\n", "f:2:5: byte 0xff is not UTF-8"},
-		"an alias of nothing":           {"nodes: {n1: *x}", "f:1:13: no anchor &x above; text that begins with * needs quotes"},
+		"an alias of nothing":           {"nodes: {n1: *x}", "f:1:13: unknown anchor 'x' referenced; text that begins with * needs quotes"},
 		"an alias within itself":        {"nodes: {n1: &x {tags: *x}}", "f:1:23: *x within what it stands for"},
 		"no sections":                   {"- a\n", "f:1:1: a list where the sections nodeprofiles, nodes, networks and cluster are wanted"},
 		"a section misspelt":            {"node:\n  n1: {}\n", `f:1:1: unknown section "node"; want nodeprofiles, nodes, networks and cluster; did you mean nodes?`},
@@ -84,7 +84,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 
 func TestFaultsAreOfTheirFiles(t *testing.T) {
 	_, err := Parse(File{"a", []byte("nodes: {n1: }")}, File{"b", []byte("nodes: {n1: }")}, File{"c", []byte("[")})
-	want := "b:1:9: nodes.n1: node n1 stands at a:1:9 already; say all of it in one place\nc:1:1: [ is not closed"
+	want := "b:1:9: nodes.n1: node n1 stands at a:1:9 already; say all of it in one place\nc:1:2: did not find expected node content while parsing a flow node; the file ends here: close each bracket, brace and quote"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

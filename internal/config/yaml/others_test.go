@@ -2,6 +2,7 @@ package yaml
 
 import (
 	"encoding/json"
+	"math"
 	"reflect"
 	"testing"
 
@@ -61,4 +62,34 @@ func TestParseReadsWhatOthersWrite(t *testing.T) {
 			t.Fatalf("got %#v, want %#v, %v:\n%s", got, same, err, text)
 		}
 	})
+}
+
+// plain returns what encoding/json makes of a value.
+func plain(n *Node) any {
+	switch n.Kind {
+	case Sequence:
+		out := []any{}
+		for _, item := range n.Items {
+			out = append(out, plain(item))
+		}
+		return out
+	case Mapping:
+		out := map[string]any{}
+		for i := 0; i < len(n.Items); i += 2 {
+			out[n.Items[i].Text] = plain(n.Items[i+1])
+		}
+		return out
+	}
+	switch v := n.Value().(type) {
+	case json.Number:
+		f, err := v.Float64()
+		if err != nil {
+			return math.NaN()
+		}
+		return f
+	case int64:
+		return float64(v)
+	default:
+		return v
+	}
 }

@@ -1,30 +1,35 @@
-// Package yaml reads YAML 1.2 into trees of nodes that know their places, for messages that name line and column.
+// Package yaml reads YAML into trees of nodes that know their places, for messages that name line and column.
 //
-// It takes time and memory in proportion to the text, whatever that is: nesting is bounded, and so is what aliases stand
-// for. No library at hand does: goccy/go-yaml 1.19.2 needs a minute and 38 GiB of allocations for one mapping of 100,000
-// keys, recurses once for each of them, and drops what follows an empty document; go-yaml v3 knows no columns, and of many
-// faults the line of something else.
+// go.yaml.in/yaml reads the text. This package bounds what that takes, puts into the place of aliases what they stand
+// for, and says of a fault in the syntax where it is and what to do.
 //
-// What is not read, and said so: keys that are not one line of text, pairs of a flow mapping without braces ([a: b]), and
-// tags other than those of JSON's types. Tags but !!str are not acted upon: what a plain scalar is, its reader decides.
+// What is not read, and said so: keys that are not text, and tags other than those of JSON's types.
 package yaml
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
-	"strings"
-	"unicode/utf8"
+	"io"
+
+	"go.yaml.in/yaml/v4"
+	"go.yaml.in/yaml/v4/plugin/loaderlimits"
 )
 
 // The bounds of one file. A value that an alias stands for counts at each place.
 const (
 	MaxDepth = 64      // collections within collections
 	MaxNodes = 8 << 20 // keys and values, collections included
+
+	maxMarks = 3 << 20   // ends of lines, commas and what else stands before values; each may stand before three nodes
+	maxFlow  = 512 << 10 // those of them that make collections in brackets, of which the library holds 3 KiB for each
 )
 
 // A Kind is what a Node is.
 type Kind uint8
 
-// The kinds. The zero Node is a plain scalar without text, which is null.
+// The kinds. The zero Node is text of no characters.
 const (
 	Scalar Kind = iota
 	Sequence
@@ -33,110 +38,18 @@ const (
 
 // A Node is a value, or a key. Nodes that have an alias stand in several places of the tree, which has no cycles.
 type Node struct {
-	Line, Column int32 // where it begins, counted from 1, in characters
+	Line, Column int32 // where it begins, its anchor and tag included; counted from 1, in characters
 	Kind         Kind
-	Quoted       bool    // of a Scalar: it is text, whatever it looks like
-	Text         string  // of a Scalar
+	Text         string  // of a Scalar, without its quotes
 	Items        []*Node // of a Sequence; of a Mapping, key and value in turn
 
-	size   int32 // nodes in all, this one included, aliases as often as they stand
-	height int32 // collections below, one within another, this one included
+	tag    string // such as !!str, in full if the file has none
+	size   int32  // nodes in all, this one included, aliases as often as they stand
+	height int32  // collections below, one within another, this one included
 }
-
-// IsNull reports whether n is a plain scalar that means "nothing".
-func (n *Node) IsNull() bool {
-	if n.Kind != Scalar || n.Quoted {
-		return false
-	}
-	switch n.Text {
-	case "", "~", "null", "Null", "NULL":
-		return true
-	}
-	return false
-}
-
-// IsMerge reports whether n is the key "<<", whose value's keys are those of the mapping too.
-func (n *Node) IsMerge() bool { return n.Kind == Scalar && !n.Quoted && n.Text == "<<" }
 
 // Size returns how many nodes n is with all below it, those that aliases stand for counted at each place.
 func (n *Node) Size() int { return int(n.size) }
-
-// An Error is a fault in the syntax of a file.
-type Error struct {
-	Line, Column int
-	What         string // what is wrong, and what was wanted
-}
-
-// Error returns LINE:COLUMN: WHAT.
-func (e *Error) Error() string { return fmt.Sprintf("%d:%d: %s", e.Line, e.Column, e.What) }
-
-// Parse returns the documents of a file; those that hold nothing are left out. An error is an *Error.
-func Parse(data []byte) ([]*Node, error) {
-	text := strings.TrimPrefix(string(data), "\ufeff")
-	if strings.Contains(text, "\r") {
-		text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
-	}
-	p := &parser{text: text, line: 1, column: 1, anchors: map[string]*Node{}}
-	if err := p.checkCharacters(); err != nil {
-		return nil, err
-	}
-	return p.stream()
-}
-
-// A parser reads text from left to right.
-type parser struct {
-	text      string
-	at        int // the next byte
-	line      int // of at
-	lineStart int // where that line begins
-	depth     int // of collections that are open
-	nodes     int // so far, aliases as often as they stand
-
-	counted, column int // a byte, and its column if it is of this line: place counts on from there
-
-	anchors map[string]*Node // of this document; nil while what has the anchor is not complete
-}
-
-// fail returns an error at what is next.
-func (p *parser) fail(format string, args ...any) error { return p.failAt(p.at, format, args...) }
-
-// failAt returns an error at a byte of the text.
-func (p *parser) failAt(at int, format string, args ...any) error {
-	before := p.text[:at]
-	start := strings.LastIndexByte(before, '\n') + 1
-	return &Error{Line: strings.Count(before, "\n") + 1, Column: utf8.RuneCountInString(before[start:]) + 1, What: fmt.Sprintf(format, args...)}
-}
-
-// checkCharacters refuses text that is not UTF-8, and what YAML 1.2, 5.1, does not allow.
-func (p *parser) checkCharacters() error {
-	for i := 0; i < len(p.text); {
-		c := p.text[i]
-		if c >= ' ' && c < 0x7f || c == '\n' || c == '\t' {
-			i++
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(p.text[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			return p.failAt(i, "byte 0x%02x is not UTF-8", c)
-		case r < 0xa0 && r != 0x85 || r == 0xfffe || r == 0xffff:
-			return p.failAt(i, "character %U cannot stand in YAML; in double quotes write it as \\x%02x", r, r)
-		}
-		i += size
-	}
-	return nil
-}
-
-// place makes a node at a byte of the present line, or of one further on.
-func (p *parser) place(kind Kind, at int) *Node {
-	if p.counted < p.lineStart || p.counted > at {
-		p.counted, p.column = p.lineStart, 1
-	}
-	p.column += utf8.RuneCountInString(p.text[p.counted:at])
-	p.counted = at
-	p.nodes++
-	return &Node{Line: int32(p.line), Column: int32(p.column), Kind: kind, size: 1}
-}
 
 // add puts a child into a collection, and counts it.
 func (n *Node) add(child *Node) {
@@ -145,168 +58,143 @@ func (n *Node) add(child *Node) {
 	n.height = max(n.height, child.height+1)
 }
 
-// enter opens a collection.
-func (p *parser) enter(kind Kind, at int) (*Node, error) {
-	n := p.place(kind, at)
-	n.height = 1
-	if p.depth++; p.depth > MaxDepth {
-		return nil, p.failAt(at, "more than %d collections within each other", MaxDepth)
+// Parse returns the documents of a file; those that hold nothing are left out. An error is an *Error.
+func Parse(data []byte) ([]*Node, error) {
+	if json.Valid(data) {
+		return parseJSON(data)
 	}
-	return n, nil
-}
-
-// checkNodes refuses a file that says, or has its aliases say, more than anybody needs.
-func (p *parser) checkNodes() error {
-	if p.nodes > MaxNodes {
-		return p.fail("more than %d values, those counted that aliases stand for; put them into several files", MaxNodes)
+	if err := checkSize(data); err != nil {
+		return nil, err
 	}
-	return nil
-}
-
-// stream reads all documents.
-func (p *parser) stream() ([]*Node, error) {
+	tooDeep := func(depth int, _ *yaml.DepthContext) error {
+		if depth > MaxDepth {
+			return fmt.Errorf("more than %d collections within each other", MaxDepth)
+		}
+		return nil
+	}
+	limits := loaderlimits.New(loaderlimits.DepthFunc(tooDeep), loaderlimits.AliasNone()) // a tree counts its aliases itself
+	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithPlugin(limits))
+	if err != nil {
+		return nil, &Error{Line: 1, Column: 1, What: err.Error()}
+	}
 	var docs []*Node
+	t := tree{}
 	for {
-		marked, err := p.beforeDocument()
-		if err != nil {
-			return nil, err
-		}
-		if p.at == len(p.text) && !marked {
+		var doc yaml.Node
+		switch err := loader.Load(&doc); {
+		case errors.Is(err, io.EOF):
 			return docs, nil
+		case err != nil:
+			return nil, explain(err, data)
 		}
-		clear(p.anchors)
-		n, err := p.value(-1, marked, false)
+		t.made = map[*yaml.Node]*Node{}
+		n, err := t.node(doc.Content[0], 0)
 		if err != nil {
 			return nil, err
 		}
 		if !n.IsNull() {
 			docs = append(docs, n)
 		}
-		if err := p.skip(); err != nil {
+	}
+}
+
+// checkSize refuses text whose tree could have more nodes than MaxNodes, and what takes the library time or memory out
+// of proportion: it compares each tag directive with all before, and takes all of a collection in brackets apart before it
+// makes a node.
+func checkSize(data []byte) error {
+	count := func(marks ...string) (n int) {
+		for _, mark := range marks {
+			n += bytes.Count(data, []byte(mark))
+		}
+		return n
+	}
+	what := ""
+	switch flow := count(",", "[", "{"); {
+	case count("%TAG") > MaxDepth:
+		what = fmt.Sprintf("more than %d times %%TAG; leave these lines out", MaxDepth)
+	case flow > maxFlow:
+		what = fmt.Sprintf("more than %d commas and brackets; put lists and mappings on lines of their own, or into several files", maxFlow)
+	case flow+count("\n", "- ", "? ") > maxMarks:
+		what = fmt.Sprintf("more than %d lines; put them into several files", maxMarks)
+	default:
+		return nil
+	}
+	return &Error{Line: 1, Column: 1, What: what}
+}
+
+// A tree is made of what the library has read.
+type tree struct {
+	made  map[*yaml.Node]*Node // what has an anchor, once it is complete
+	nodes int                  // so far, aliases as often as they stand
+}
+
+// node returns from with all below it. It stands within that many collections.
+func (t *tree) node(from *yaml.Node, depth int) (*Node, error) {
+	if from.Kind == yaml.AliasNode {
+		return t.alias(from, depth)
+	}
+	n := &Node{Line: int32(from.Line), Column: int32(from.Column), Text: from.Value, tag: from.Tag, size: 1}
+	if from.Style&yaml.TaggedStyle != 0 && !isKnown(from.Tag) {
+		return nil, failAt(from, "tag %.40q is not known here; text that begins with ! needs quotes", from.Tag)
+	}
+	if t.nodes++; t.nodes > MaxNodes {
+		return nil, failAt(from, "more than %d values, those counted that aliases stand for; put them into several files", MaxNodes)
+	}
+	switch depth++; {
+	case from.Kind == yaml.ScalarNode:
+	case depth > MaxDepth:
+		return nil, failAt(from, "more than %d collections within each other", MaxDepth)
+	default:
+		if err := t.fill(n, from, depth); err != nil {
 			return nil, err
 		}
-		switch {
-		case p.at == len(p.text), p.atMarker("---"):
-		case p.atMarker("..."):
-		case !p.startsLine():
-			return nil, p.fail("%s behind a value; want the end of the line, or all of it in quotes", p.quoteLine())
-		default:
-			return nil, p.fail("%s belongs to nothing above; check how the lines are indented", p.quoteLine())
+	}
+	if from.Anchor != "" {
+		t.made[from] = n
+	}
+	return n, nil
+}
+
+// fill puts into n what from contains.
+func (t *tree) fill(n *Node, from *yaml.Node, depth int) error {
+	n.Kind, n.height = Sequence, 1
+	if from.Kind == yaml.MappingNode {
+		n.Kind = Mapping
+	}
+	n.Items = make([]*Node, 0, len(from.Content))
+	for i, below := range from.Content {
+		child, err := t.node(below, depth)
+		if err != nil {
+			return err
 		}
-	}
-}
-
-// beforeDocument skips what may stand before a document, and reports whether that ends with "---".
-func (p *parser) beforeDocument() (marked bool, err error) {
-	directive := -1
-	for {
-		if err := p.skip(); err != nil {
-			return false, err
+		if n.Kind == Mapping && i%2 == 0 && child.Kind != Scalar {
+			return failAt(below, "a collection cannot be a key; want text")
 		}
-		switch {
-		case p.atMarker("---"):
-			p.at += 3
-			return true, nil
-		case directive >= 0:
-			return false, p.failAt(directive, "a directive must be followed by a line ---")
-		case p.atMarker("..."):
-			p.at += 3
-			if err := p.endLine("..."); err != nil {
-				return false, err
-			}
-		case p.at < len(p.text) && p.at == p.lineStart && p.text[p.at] == '%':
-			directive = p.at
-			p.toLineEnd()
-		default:
-			return false, nil
-		}
-	}
-}
-
-// atMarker reports whether a line begins here that is "---" or "...", perhaps with something behind it.
-func (p *parser) atMarker(marker string) bool {
-	return p.at == p.lineStart && strings.HasPrefix(p.text[p.at:], marker) && isSpace(p.byteAt(p.at+3))
-}
-
-func (p *parser) atAnyMarker() bool { return p.atMarker("---") || p.atMarker("...") }
-
-// byteAt returns a byte of the text, and the end of a line behind its end.
-func (p *parser) byteAt(at int) byte {
-	if at < len(p.text) {
-		return p.text[at]
-	}
-	return '\n'
-}
-
-func isBlank(c byte) bool { return c == ' ' || c == '\t' }
-
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' }
-
-// startsLine reports whether there are only blanks before p.at on its line.
-func (p *parser) startsLine() bool { return strings.Trim(p.text[p.lineStart:p.at], " \t") == "" }
-
-// toLineEnd goes to the end of this line, before its newline.
-func (p *parser) toLineEnd() {
-	if n := strings.IndexByte(p.text[p.at:], '\n'); n >= 0 {
-		p.at += n
-		return
-	}
-	p.at = len(p.text)
-}
-
-// newline goes over a newline.
-func (p *parser) newline() {
-	p.at++
-	p.line++
-	p.lineStart = p.at
-}
-
-// skipBlanks goes over blanks of this line, and over a comment behind them. It reports whether the line ends here.
-func (p *parser) skipBlanks() bool {
-	from := p.at
-	for p.at < len(p.text) && isBlank(p.text[p.at]) {
-		p.at++
-	}
-	if p.at < len(p.text) && p.text[p.at] == '#' && (p.at > from || p.at == p.lineStart) {
-		p.toLineEnd()
-	}
-	return p.at == len(p.text) || p.text[p.at] == '\n'
-}
-
-// skip goes to what is next, over comments and the ends of lines. What begins a line must be indented by blanks.
-func (p *parser) skip() error {
-	for p.skipBlanks() {
-		if p.at == len(p.text) {
-			return nil
-		}
-		p.newline()
-	}
-	if tab := strings.IndexByte(p.text[p.lineStart:p.at], '\t'); tab >= 0 && p.startsLine() {
-		return p.failAt(p.lineStart+tab, "a tab in the indentation; want blanks")
+		n.add(child)
 	}
 	return nil
 }
 
-// endLine asks for the end of the line, after what.
-func (p *parser) endLine(what string) error {
-	if !p.skipBlanks() {
-		return p.fail("%s after %s; want the end of the line", p.quoteLine(), what)
+// alias returns the node that an alias stands for.
+func (t *tree) alias(from *yaml.Node, depth int) (*Node, error) {
+	n := t.made[from.Alias]
+	switch {
+	case n == nil:
+		return nil, failAt(from, "*%.40s within what it stands for", from.Value)
+	case depth+int(n.height) > MaxDepth:
+		return nil, failAt(from, "*%.40s makes more than %d collections within each other", from.Value, MaxDepth)
 	}
-	return nil
+	if t.nodes += int(n.size); t.nodes > MaxNodes {
+		return nil, failAt(from, "with *%.40s the aliases stand for more than %d values", from.Value, MaxNodes)
+	}
+	return n, nil
 }
 
-// quoteLine returns the rest of the line, or the beginning of it, in quotes.
-func (p *parser) quoteLine() string {
-	rest := p.text[p.at:]
-	if end := strings.IndexByte(rest, '\n'); end >= 0 {
-		rest = rest[:end]
+// isKnown reports whether a tag may stand in a file.
+func isKnown(tag string) bool {
+	switch tag {
+	case "!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq", "!!timestamp":
+		return true
 	}
-	if len(rest) > 40 {
-		cut := 40
-		for !utf8.RuneStart(rest[cut]) {
-			cut--
-		}
-		rest = rest[:cut] + "…"
-	}
-	return fmt.Sprintf("%q", rest)
+	return false
 }
