@@ -55,7 +55,7 @@ type view struct {
 	data  any          // for json and yaml
 	names []string     // for name; nil if the result is no list
 	table func() table // for people
-	rows  func() table // for csv; nil if the result is no list of rows
+	rows  func() table // for csv; nil if the table does
 	text  func(io.Writer) error
 }
 
@@ -73,10 +73,13 @@ func (g *global) print(w io.Writer, v view) error {
 		_, err := io.WriteString(w, strings.Join(append(v.names, ""), "\n"))
 		return err
 	case g.output == "csv":
-		if v.rows == nil {
-			return usagef("--output csv: this list has no rows; want table, json, yaml or name")
+		switch {
+		case v.rows != nil:
+			return writeCSV(w, v.rows())
+		case v.table != nil:
+			return writeCSV(w, v.table().plain())
 		}
-		return writeCSV(w, v.rows())
+		return usagef("--output csv: this list is no table; want table, json, yaml or name")
 	case v.text != nil:
 		return v.text(w)
 	}
@@ -98,11 +101,25 @@ func (g *global) checkOutput(list bool) error {
 	return usagef("--output %q: want table, json or yaml, or for lists name or csv", g.output)
 }
 
-// writeCSV prints a table as RFC 4180 has it, rows as long as the head.
+// plain returns t as programs read it: the head in lower case, and nothing in the cells of nothing.
+func (t table) plain() table {
+	out := table{head: mapped(t.head, strings.ToLower)}
+	for _, row := range t.rows {
+		out.add(mapped(row, func(cell string) string {
+			if cell == "-" {
+				return ""
+			}
+			return cell
+		})...)
+	}
+	return out
+}
+
+// writeCSV prints a table as RFC 4180 has it, rows as long as the head at least.
 func writeCSV(w io.Writer, t table) error {
 	out := csv.NewWriter(w)
 	for _, row := range append([][]string{t.head}, t.rows...) {
-		cells := make([]string, len(t.head))
+		cells := make([]string, max(len(t.head), len(row)))
 		for i, cell := range row {
 			cells[i] = printable(cell)
 		}
