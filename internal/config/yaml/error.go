@@ -30,7 +30,7 @@ func explain(err error, data []byte) error {
 		return &Error{Line: 1, Column: 1, What: err.Error()}
 	}
 	if fault.Stage == yaml.ReaderStage {
-		return badCharacter(fault, data)
+		return badCharacter(data, fault.Message)
 	}
 	at, what, do := fault.Mark, fault.Message, advice(fault.Message)
 	if within := fault.ContextMsg; strings.HasPrefix(within, "while parsing a") || strings.HasPrefix(within, "while scanning a") {
@@ -82,8 +82,9 @@ func advice(message string) string {
 	return ""
 }
 
-// badCharacter returns where the character is that the library does not read: it does not say so itself.
-func badCharacter(fault *yaml.LoadError, data []byte) error {
+// badCharacter returns where the first character is that the library does not read, since it does not say so itself, or
+// says what is wrong otherwise.
+func badCharacter(data []byte, otherwise string) error {
 	bad := func(r rune) bool {
 		return r == utf8.RuneError || r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xfffe || r == 0xffff
 	}
@@ -91,7 +92,7 @@ func badCharacter(fault *yaml.LoadError, data []byte) error {
 	for at := 0; ; at += size {
 		next := bytes.IndexFunc(data[at:], bad)
 		if next < 0 {
-			return &Error{Line: 1, Column: 1, What: fault.Message}
+			return &Error{Line: 1, Column: 1, What: otherwise}
 		}
 		at += next
 		var r rune

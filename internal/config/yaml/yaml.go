@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
@@ -60,7 +61,10 @@ func (n *Node) add(child *Node) {
 
 // Parse returns the documents of a file; those that hold nothing are left out. An error is an *Error.
 func Parse(data []byte) ([]*Node, error) {
-	if json.Valid(data) {
+	switch {
+	case !utf8.Valid(data):
+		return nil, badCharacter(data, "want UTF-8")
+	case json.Valid(data):
 		return parseJSON(data)
 	}
 	if err := checkSize(data); err != nil {
@@ -114,7 +118,7 @@ func checkSize(data []byte) error {
 		what = fmt.Sprintf("more than %d times %%TAG; leave these lines out", MaxDepth)
 	case flow > maxFlow:
 		what = fmt.Sprintf("more than %d commas and brackets; put lists and mappings on lines of their own, or into several files", maxFlow)
-	case flow+count("\n", "- ", "? ") > maxMarks:
+	case flow+count("\n", "\r", "\u0085", "\u2028", "\u2029", "- ", "-\t", "? ", "?\t")-count("\r\n") > maxMarks:
 		what = fmt.Sprintf("more than %d lines; put them into several files", maxMarks)
 	default:
 		return nil

@@ -90,6 +90,8 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		"an alias that is too deep":   {"a: &x " + strings.Repeat("[", 40) + strings.Repeat("]", 40) + "\nb: " + strings.Repeat("[", 30) + "*x" + strings.Repeat("]", 30), "2:34: *x makes more than 64 collections within each other"},
 		"tag directives":              {strings.Repeat("%TAG !a! b\n", 65), "1:1: more than 64 times %TAG; leave these lines out"},
 		"commas":                      {"[" + strings.Repeat("a,", maxFlow) + "]", "1:1: more than 524288 commas and brackets; put lists and mappings on lines of their own, or into several files"},
+		"UTF-16":                      {"\xff\xfea\x00", "1:1: byte 0xff is not UTF-8"},
+		"lines of other systems":      {strings.Repeat("\r", maxMarks+1), "1:1: more than 3145728 lines; put them into several files"},
 		"lines":                       {strings.Repeat("\n", maxMarks+1), "1:1: more than 3145728 lines; put them into several files"},
 		"JSON that is deep":           {strings.Repeat("[", 65) + strings.Repeat("]", 65), "1:65: more than 64 collections within each other"},
 	} {
@@ -108,7 +110,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 
 // FuzzParse reads anything. An error is within the text; a tree keeps to the bounds.
 func FuzzParse(f *testing.F) {
-	for _, text := range []string{"a: [b, {c: d}]\n- e", "&a - *a\n", "- |2-\n   a\n- >+\n b\n\n", "'a''b': \"\\x41\\\n b\"", "---\n%Y\n...\n!!str\n", "? a\n: b\n\t- c"} {
+	for _, text := range []string{"a: [b, {c: d}]\n- e", "&a - *a\n", "- |2-\n   a\n- >+\n b\n\n", "'a''b': \"\\x41\\\n b\"", "---\n%Y\n...\n!!str\n", `[{"a": "\ud83d\ude00", "b": 1.5e3}, null, true]`, "? a\n: b\n\t- c"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
