@@ -71,8 +71,8 @@ func newEdit(g *global, of noun) *cobra.Command {
 				err = g.change(c.Context(), c.OutOrStdout(), func(ctx context.Context, client *api.Client) (api.Change, error) {
 					return client.Edit(ctx, edit, asked)
 				})
-				if !errors.Is(err, fleet.ErrInvalid) && !errors.Is(err, fleet.ErrExists) && !errors.Is(err, fleet.ErrNotFound) && !errors.Is(err, fleet.ErrInUse) {
-					return err
+				if !isFault(err) {
+					return e.keep(err)
 				}
 				e.fault = e.placed(err)
 			}
@@ -81,6 +81,11 @@ func newEdit(g *global, of noun) *cobra.Command {
 	confirmFlag(c, &yes)
 	changeFlags(c, &o)
 	return c
+}
+
+// isFault reports whether a change was refused for what it says, so that another text may mend it.
+func isFault(err error) bool {
+	return errors.Is(err, fleet.ErrInvalid) || errors.Is(err, fleet.ErrExists) || errors.Is(err, fleet.ErrNotFound) || errors.Is(err, fleet.ErrInUse)
 }
 
 // An editor lets a person change objects as text until they are without fault.
@@ -254,6 +259,22 @@ func (e *editor) changes() (fleet.Edit, error) {
 		}
 	}
 	return edit, nil
+}
+
+// keep leaves the text in a file, if there is an error that is not its fault: somebody else was faster, or nobody leads.
+func (e *editor) keep(err error) error {
+	if err == nil {
+		return nil
+	}
+	f, failed := os.CreateTemp("", "samara-*.yaml")
+	if failed != nil {
+		return errors.Join(err, failed)
+	}
+	_, failed = f.Write(e.text)
+	if failed = errors.Join(failed, f.Close()); failed != nil {
+		return errors.Join(err, failed)
+	}
+	return fmt.Errorf("%w; your text is in %s", err, f.Name())
 }
 
 // placed says where in the text the object is that a refusal names.
