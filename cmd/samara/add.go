@@ -81,7 +81,7 @@ func (o *fieldFlags) defaultProfiles(ctx context.Context, c *api.Client, of noun
 	switch _, err := c.Profile(ctx, defaultProfile); {
 	case err == nil:
 		return []string{defaultProfile}, nil
-	case errors.Is(err, fleet.ErrNotFound):
+	case errors.Is(err, fleet.ErrNotFound), errors.Is(err, api.ErrRoute): // the latter of a controller that knows no profiles yet
 		return nil, nil
 	default:
 		return nil, err
