@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,18 +72,17 @@ func documentsIn(dir string) ([]string, error) {
 }
 
 // readInput reads a file that a command line names, or the standard input for "-". It has at most limit bytes.
-func readInput(c *cobra.Command, name string, limit int64) (_ config.File, err error) {
-	in, called := c.InOrStdin(), "standard input"
+func readInput(c *cobra.Command, name string, limit int64) (config.File, error) {
+	in, called := io.NopCloser(c.InOrStdin()), "standard input"
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
 			return config.File{}, err
 		}
-		defer func() { err = errors.Join(err, f.Close()) }()
 		in, called = f, name
 	}
 	data, err := io.ReadAll(io.LimitReader(in, limit+1))
-	if err != nil {
+	if err := errors.Join(err, in.Close()); err != nil {
 		return config.File{}, fmt.Errorf("%s: %w", called, err)
 	}
 	if int64(len(data)) > limit {
@@ -107,43 +107,70 @@ func faulty(stderr io.Writer, err error) error {
 	return fmt.Errorf("%w input: it has the faults above; nothing was changed", fleet.ErrInvalid)
 }
 
-// quotedField returns the path of the field of an object whose value stands as a word in text: of several, the longest
-// word. It is "" if there is none.
+// quotedField returns the path of the field of an object that a refusal means, whose text goes on after the object's name:
+// the one whose value stands in it first as a word, or else the part of the object that it names. It is "" if there is none.
 func quotedField(o fleet.Object, text string) string {
-	var values func(yield func(path, value string) bool)
-	switch {
-	case o.Node != nil:
-		values = o.Node.Values()
-	case o.Profile != nil:
-		values = o.Profile.Values()
-	default:
-		return ""
+	part, rest := "", strings.TrimPrefix(text, ": ")
+	if named, ok := strings.CutPrefix(rest, "interface "); ok {
+		if name, after, ok := strings.Cut(named, ": "); ok {
+			part, rest = "interfaces."+name, after
+		}
+	} else if after, ok := strings.CutPrefix(rest, "BMC: "); ok {
+		part, rest = "bmc", after
 	}
-	field, longest := "", 0
-	for path, value := range values {
-		if path == "comment" || strings.HasPrefix(path, "tags.") || strings.HasPrefix(path, "resources.") {
-			continue // free text, which may say anything
+	field, first, length := part, len(rest), 0
+	for path, value := range valuesOf(o) {
+		free := path == "comment" || strings.HasPrefix(path, "tags.") || strings.HasPrefix(path, "resources.") // may say anything
+		if free || part != "" && !strings.HasPrefix(path, part+".") {
+			continue
 		}
 		for word := range strings.FieldsSeq(value) {
-			if len(word) > longest && hasWord(text, word) {
-				field, longest = path, len(word)
+			at := wordIn(rest, word)
+			if at >= 0 && (at < first || at == first && len(word) > length) {
+				field, first, length = path, at, len(word)
 			}
 		}
 	}
 	return field
 }
 
-// hasWord reports whether a word stands in text by itself.
-func hasWord(text, word string) bool {
+// valuesOf yields what an object says, by the paths of its fields.
+func valuesOf(o fleet.Object) iter.Seq2[string, string] {
+	switch {
+	case o.Node != nil:
+		return o.Node.Values()
+	case o.Profile != nil:
+		return o.Profile.Values()
+	case o.Network != nil:
+		return networkValues(*o.Network)
+	}
+	return func(func(string, string) bool) {}
+}
+
+func networkValues(n fleet.Network) iter.Seq2[string, string] {
+	return func(yield func(path, value string) bool) {
+		for _, f := range [][2]string{
+			{"subnet", n.Subnet.String()}, {"gateway", addressText(n.Gateway)}, {"dns", strings.Join(mapped(n.DNS, addressText), " ")},
+			{"domain", n.Domain}, {"dhcp", string(n.DHCP)}, {"discovery", n.Discovery.String()},
+		} {
+			if !yield(f[0], f[1]) {
+				return
+			}
+		}
+	}
+}
+
+// wordIn returns where a word stands in text by itself; -1 if it does not.
+func wordIn(text, word string) int {
 	for from := 0; ; {
 		at := strings.Index(text[from:], word)
 		if at < 0 {
-			return false
+			return -1
 		}
 		before, _ := utf8.DecodeLastRuneInString(text[:from+at])
 		after, _ := utf8.DecodeRuneInString(text[from+at+len(word):])
 		if !slices.ContainsFunc([]rune{before, after}, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) {
-			return true
+			return from + at
 		}
 		from += at + 1
 	}

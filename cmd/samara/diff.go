@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/api"
 )
 
@@ -29,9 +30,11 @@ nodes through their profiles. "samara history" lists revisions.`,
 			if err != nil {
 				return err
 			}
-			to, err := parseRevision(append(args, "")[1])
-			if err != nil {
-				return err
+			var to fleet.Revision // 0 is now
+			if len(args) > 1 {
+				if to, err = parseRevision(args[1]); err != nil {
+					return err
+				}
 			}
 			return g.read(c, &r, func(ctx context.Context, client *api.Client) error {
 				d, err := client.Compare(ctx, from, to)

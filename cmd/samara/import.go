@@ -69,10 +69,10 @@ func (i *importing) run(read func() (warewulf.Site, error), prepare func(context
 	bring := i.brought()
 	idle := len(plan.Changed)+len(plan.Effects)+len(bring) == 0
 	if i.options.DryRun || idle {
-		return i.tell(plan, true)
+		return i.tell(plan)
 	}
 	if i.output == "table" {
-		if err := i.tell(plan, true); err != nil {
+		if err := i.tell(plan); err != nil {
 			return err
 		}
 	}
@@ -109,7 +109,7 @@ func (i *importing) take(bring []warewulf.Image, seen fleet.Revision) error {
 		if i.output == "table" {
 			return writeChange(i.command.OutOrStdout(), ch)
 		}
-		return i.tell(ch, false)
+		return i.tell(ch)
 	})
 }
 
@@ -134,7 +134,7 @@ func (i *importing) takeImage(image warewulf.Image) error {
 }
 
 // tell prints what was found and what changes by it.
-func (i *importing) tell(ch api.Change, plan bool) error {
+func (i *importing) tell(ch api.Change) error {
 	data := imported{i.site.Report, i.site.Images, i.lacking, i.site.Overlays, i.site.Renamed, ch}
 	return i.print(i.command.OutOrStdout(), view{data: data, text: func(w io.Writer) error {
 		if _, err := i.site.Report.WriteTo(w); err != nil {

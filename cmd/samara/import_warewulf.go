@@ -49,13 +49,29 @@ func (i *importing) besides(ctx context.Context, client *api.Client) error {
 	}
 	i.site = i.site.Beside(networks)
 	i.edit = i.site.Documents.Edit()
+	here := func(m warewulf.Image) bool {
+		return slices.ContainsFunc(images, func(i fleet.Image) bool { return i.Name == m.Name })
+	}
 	for _, image := range i.site.Images {
-		if image.Used && !slices.ContainsFunc(images, func(here fleet.Image) bool { return here.Name == image.Name }) {
+		if image.Used && !here(image) {
 			i.lacking = append(i.lacking, image)
 		}
 	}
-	if i.images && !i.local() && slices.ContainsFunc(i.lacking, func(m warewulf.Image) bool { return m.Path != "" }) {
+	brought := i.brought()
+	i.leaveOut(func(m warewulf.Image) bool {
+		return here(m) || slices.ContainsFunc(brought, func(b warewulf.Image) bool { return b.Name == m.Name })
+	})
+	if i.images && !i.local() && !i.options.DryRun && slices.ContainsFunc(i.lacking, func(m warewulf.Image) bool { return m.Path != "" }) {
 		return usagef("import warewulf: the images are directories here, and --server is elsewhere; run it on a controller, or with --no-images")
 	}
 	return nil
+}
+
+// leaveOut takes the images out of the report that nobody has to import by hand.
+func (i *importing) leaveOut(settled func(warewulf.Image) bool) {
+	i.site.Report.Findings = slices.DeleteFunc(slices.Clone(i.site.Report.Findings), func(f warewulf.Finding) bool {
+		return f.Outcome == warewulf.Left && slices.ContainsFunc(i.site.Images, func(m warewulf.Image) bool {
+			return m.Path != "" && f.Field == "image "+m.Was && settled(m)
+		})
+	})
 }

@@ -63,6 +63,8 @@ func TestQuotedFieldIsWhatARefusalMeans(t *testing.T) {
 	for text, want := range map[string]string{
 		`: interface default: address 10.1.0.1 already exists: node n2 has it`:  "interfaces.default.ip",
 		`: interface ib: address 10.1.0.11 already exists: node n2 has it`:      "interfaces.ib.ip",
+		`: interface ib: MTU of 3: want 68 or more`:                             "interfaces.ib",
+		`: BMC: address 10.1.0.1: interface default has it`:                     "bmc",
 		`: kernel argument "root=x": Samara sets root itself`:                   "kernel_args",
 		`: profile gpu: not found`:                                              "profiles",
 		`: the gateway of an interface is bad`:                                  "",
@@ -72,5 +74,9 @@ func TestQuotedFieldIsWhatARefusalMeans(t *testing.T) {
 		if got := quotedField(fleet.Object{Node: &n}, text); got != want {
 			t.Errorf("%q is of field %q, want %q", text, got, want)
 		}
+	}
+	network := fleet.Network{Name: "boot", Subnet: netip.MustParsePrefix("10.1.0.0/24"), Gateway: netip.MustParseAddr("10.2.0.1"), DHCP: fleet.DHCPFull}
+	if got := quotedField(fleet.Object{Network: &network}, ": bad gateway: address 10.2.0.1: outside network boot (10.1.0.0/24)"); got != "gateway" {
+		t.Errorf("a network's refusal is of field %q, want gateway", got)
 	}
 }

@@ -33,13 +33,13 @@ certificate cannot be taken back before its end: give it few days.`,
 			if err := g.checkOutput(false); err != nil {
 				return err
 			}
-			if days < 1 {
-				return usagef("--days %d: want 1 or more", days)
+			if days < 1 || days > int(api.MaxUserLife/day) {
+				return usagef("--days %d: want 1 to %d", days, api.MaxUserLife/day)
 			}
 			if err := fleet.CheckName("user", args[0]); err != nil {
 				return err
 			}
-			r := api.UserRequest{Name: args[0], Role: identity.Role(role), Life: int64(days) * int64(24*time.Hour/time.Second)}
+			r := api.UserRequest{Name: args[0], Role: identity.Role(role), Life: int64(days) * int64(day/time.Second)}
 			if dir == "" {
 				dir = args[0]
 			}
@@ -48,7 +48,7 @@ certificate cannot be taken back before its end: give it few days.`,
 	}
 	f := c.Flags()
 	f.StringVar(&role, "role", string(identity.RoleViewer), "what they may do: viewer, operator or admin")
-	f.IntVar(&days, "days", int(api.DefaultUserLife/(24*time.Hour)), "how many days from now the certificate holds")
+	f.IntVar(&days, "days", int(api.DefaultUserLife/day), "how many days from now the certificate holds")
 	f.StringVar(&dir, "dir", "", "`directory` to make, for --identity (NAME if empty)")
 	whyFlag(c, &why)
 	completeFlag(c, "role", cobra.FixedCompletions([]string{string(identity.RoleViewer), string(identity.RoleOperator), string(identity.RoleAdmin)}, cobra.ShellCompDirectiveNoFileComp))
@@ -93,6 +93,8 @@ func (g *global) addUser(c *cobra.Command, r api.UserRequest, dir, why string) (
 		}})
 	})
 }
+
+const day = 24 * time.Hour
 
 // The files of a directory for --identity.
 const (
