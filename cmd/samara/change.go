@@ -156,7 +156,7 @@ func (g *changeGroup) lines(own ownFields) []string {
 	if len(order) <= maxAlike {
 		return mapped(order, func(tail string) string { return printable(g.head + g.names(alike[tail]) + tail) })
 	}
-	first, last := g.all[0], g.all[len(g.all)-1]
+	first, last := ends(g.all)
 	merged := slices.Clone(first.Fields)
 	for i, f := range merged {
 		if own.has(f.Name) {

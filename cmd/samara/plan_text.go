@@ -62,7 +62,7 @@ func gathered(all []api.Difference) []block {
 
 // spread returns one block of differences that are alike but for each object's own fields.
 func spread(all []api.Difference, own ownFields) block {
-	first, last := all[0], all[len(all)-1]
+	first, last := ends(all)
 	b := block{kind: first.Kind, action: first.Action, fields: slices.Clone(first.Fields), names: mapped(all, func(d api.Difference) string { return d.Name })}
 	for i, f := range b.fields {
 		if own.has(f.Name) {
@@ -70,6 +70,12 @@ func spread(all []api.Difference, own ownFields) block {
 		}
 	}
 	return b
+}
+
+// ends returns the first and the last of several differences, by name as people count.
+func ends(all []api.Difference) (first, last api.Difference) {
+	byName := func(a, b api.Difference) int { return hostlist.Compare(a.Name, b.Name) }
+	return slices.MinFunc(all, byName), slices.MaxFunc(all, byName)
 }
 
 // writeBlocks prints what differs, field by field, and what becomes of nodes through profiles.
@@ -94,7 +100,7 @@ func writeBlocks(w io.Writer, changed []api.Difference, effects []api.Effect) er
 		}
 		var t table
 		for _, f := range b.fields {
-			t.add("    "+f.Name, difference(f), needed(b, f))
+			t.add("    "+f.Name, difference(f)+needed(b, f)) // not a column of its own: values may be long
 		}
 		if err := t.write(w); err != nil {
 			return err
@@ -149,7 +155,7 @@ func needed(b block, f api.Field) string {
 	if b.action == "add" || f.Needs == "" {
 		return ""
 	}
-	return "(" + f.Needs + ")"
+	return "  (" + f.Needs + ")"
 }
 
 // writePlan prints what a change would do.

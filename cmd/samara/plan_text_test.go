@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,14 +23,20 @@ func moves(n int) []api.Difference {
 	return all
 }
 
+func reversed(all []api.Difference) []api.Difference {
+	slices.Reverse(all)
+	return all
+}
+
 func TestPlansFoldWhatIsAlike(t *testing.T) {
 	for about, c := range map[string]struct {
 		changed []api.Difference
 		effects []api.Effect
 		want    []string
 	}{
-		"few nodes have a block each": {moves(2), nil, []string{"set node n1\n", "10.0.0.1 -> 10.1.0.1 ", "set node n2\n", "set 2 nodes", "a reboot of n[1-2]"}},
-		"many have one":               {moves(9), nil, []string{"set node n[1-9]\n", "10.0.0.1 … 10.0.0.9 -> 10.1.0.1 … 10.1.0.9 ", "set 9 nodes"}},
+		"few nodes have a block each":    {moves(2), nil, []string{"set node n1\n", "10.0.0.1 -> 10.1.0.1 ", "set node n2\n", "set 2 nodes", "a reboot of n[1-2]"}},
+		"many have one":                  {moves(9), nil, []string{"set node n[1-9]\n", "10.0.0.1 … 10.0.0.9 -> 10.1.0.1 … 10.1.0.9 ", "set 9 nodes"}},
+		"their ends are as people count": {reversed(moves(11)), nil, []string{"set node n[1-11]\n", "10.0.0.1 … 10.0.0.11 -> "}},
 		"what is told is not repeated": {moves(1), []api.Effect{{Nodes: []string{"n1"}, Fields: append(moves(1)[0].Fields, api.Field{Name: "init", Is: "/x", Needs: "refresh"})}},
 			[]string{"node n1, by profiles\n    init  /x  (refresh)\n\n", "a reboot of n1\n"}},
 		"a node that is told wholly": {moves(1), []api.Effect{{Nodes: []string{"n1"}, Fields: moves(1)[0].Fields}}, []string{"(reboot)\n\nplan at revision 7: set 1 node\n"}},
