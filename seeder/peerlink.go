@@ -129,9 +129,7 @@ func (o *offer) take(now time.Duration, l *peerlink, m *message) error {
 		err = o.origin.Request(now, l.peer, block)
 	case msgCancel:
 		o.act() // the request may have come just before
-		if l.unqueue(block) {
-			o.origin.Cancel(now, l.peer, block)
-		}
+		o.origin.Cancel(now, l.peer, block, l.unqueue(block))
 	}
 	if err != nil {
 		return malformed("%v", err)
