@@ -32,6 +32,8 @@ type contact struct {
 	choked  bool      // it has said that it answers nothing
 	wanted  time.Time // when it last asked for a block
 	chatter int       // messages that moved no block
+	gave    time.Time // when it last sent a block, or was met
+	refused int       // requests that it has rejected since then, while it said that it answers them
 }
 
 // events has the library tell c what happens. All of it is called under the library's lock: none of it may call the
@@ -159,7 +161,7 @@ func (d *Download) meet(p *torrent.PeerConn, addr netip.AddrPort) bool {
 			same++
 		}
 	}
-	d.contacts[p] = &contact{addr: addr, met: now, moved: now, choked: true}
+	d.contacts[p] = &contact{addr: addr, met: now, moved: now, gave: now, choked: true}
 	return same < maxContactsOfOne
 }
 
@@ -187,11 +189,17 @@ func (d *Download) hear(p *torrent.PeerConn, m *peerproto.Message) fleet.PeerFau
 			d.blocks++
 			d.moved = now
 			c.moved, c.mark = now, d.blocks
+			c.gave, c.refused = now, 0
 			return ""
 		case peerproto.Request:
 			c.wanted = now
 			return ""
-		case peerproto.Cancel, peerproto.Reject:
+		case peerproto.Reject:
+			if !c.choked {
+				c.refused++
+			}
+			return ""
+		case peerproto.Cancel:
 			return ""
 		case peerproto.Choke:
 			c.choked = true

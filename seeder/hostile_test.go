@@ -230,7 +230,7 @@ func TestRoguePeersAreNamedAndDoNoHarm(t *testing.T) {
 		"pieces it does not have": {27, play{request: func(p *part, index, begin, length uint32) bool {
 			p.say(16, index, begin, length) // reject
 			return true
-		}}, nobody},
+		}}, fleet.FaultStalled},
 		"rejects of what nobody asked for": {28, play{request: func(p *part, _, _, _ uint32) bool {
 			p.say(16, 3, 1, 1)
 			return true

@@ -153,7 +153,9 @@ func (l *link) Read(b []byte) (int, error) {
 // greet looks at a part of the handshake.
 func (l *link) greet(b []byte) error {
 	if l.heard < len(protocolName) && !strings.HasPrefix(protocolName[l.heard:], string(b[:min(len(b), len(protocolName)-l.heard)])) {
-		l.client.faults.add(l.addr, fleet.FaultProtocol)
+		if l.pass == nil || l.pass.speaksOther() {
+			l.client.faults.add(l.addr, fleet.FaultProtocol)
+		}
 		return errors.New("the peer speaks another protocol")
 	}
 	l.heard += len(b)
