@@ -73,7 +73,7 @@ type peer struct {
 	seen     time.Time // when it reported
 	progress time.Time // when it last had more than before
 	rate     float64   // bytes per second that it gains
-	named    int       // how many peers it was last told of, by this controller
+	named    int       // the most peers that it was told of at once, by this controller
 }
 
 func newPeerTable(sources peerSources) *peerTable {
@@ -245,7 +245,7 @@ func (t *peerTable) answer(node string, r fleet.Report, now time.Time) (handout.
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p, known := t.nodes[node]; known {
-		p.named = len(answer.Peers)
+		p.named = max(p.named, len(answer.Peers)) // fewer once those it complains of are not named any more
 		t.nodes[node] = p
 	}
 	return answer, fetchInterval

@@ -176,6 +176,20 @@ func TestSuspectsAreNamedToNobody(t *testing.T) {
 	}
 }
 
+// Who names three of nine peers is named six afterwards. What it holds against the three counts as before.
+func TestSuspectsStaySuspectsOnceTheyAreNotNamed(t *testing.T) {
+	c := newCourt()
+	for range 5 {
+		r := report(theImage, 1, false)
+		r.Swarm.Complaints = []fleet.Complaint{of(fleet.FaultCorrupt, node(5)), of(fleet.FaultCorrupt, node(6)), of(fleet.FaultCorrupt, node(7))}
+		c.report("n1", "r1", netip.AddrPortFrom(node(1), 7602), r, c.now)
+		c.answer("n1", r, c.now)
+		if got := c.avoids(); fmt.Sprint(got) != "[5 6 7]" {
+			t.Errorf("%v are avoided, want 5, 6 and 7", got)
+		}
+	}
+}
+
 func TestChargesAreSummedByPeerAndFault(t *testing.T) {
 	c := newCourt()
 	c.complain(1, fleet.Complaint{Peer: node(5), Fault: fleet.FaultStalled, Count: 4, Age: 20 * time.Second})
