@@ -222,6 +222,7 @@ func (t *peerTable) list(d fleet.Digest, now time.Time) []handout.Member {
 			Suspect: avoided[p.addr.Addr()]}
 		if p.swarm.Complete {
 			m.Holding = handout.HoldsAll
+			m.Suspect = m.Suspect || p.swarm.Paused != "" // who sends nothing is asked as little as who sends what is wrong
 		}
 		byName[name] = m
 	}
