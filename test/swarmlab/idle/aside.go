@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"strconv"
@@ -41,22 +40,4 @@ func policyIn(stat string) (int, error) {
 		return 0, fmt.Errorf("no 41st field in %q", stat)
 	}
 	return strconv.Atoi(fields[38])
-}
-
-// listensUDP reports whether a process's network namespace, in which there is no other, has a UDP socket on that port.
-func listensUDP(pid int, port uint16) (bool, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/net/udp", pid))
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	suffix := fmt.Sprintf(":%04X", port)
-	for lines := bufio.NewScanner(f); ; {
-		if !lines.Scan() {
-			return false, lines.Err()
-		}
-		if fields := strings.Fields(lines.Text()); len(fields) > 1 && strings.HasSuffix(fields[1], suffix) {
-			return true, nil
-		}
-	}
 }

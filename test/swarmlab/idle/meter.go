@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/samara-hpc/samara/fleet"
 )
 
 // A meter watches one agent from outside, through /proc: it does nothing in the agent's process.
@@ -90,9 +88,11 @@ func (m *meter) end() (agent, error) {
 		Preempted: float64(m.sum.preempted) / seconds,
 		Own:       mib(m.memory.anon), Code: mib(m.memory.file), Mapped: mib(m.memory.shmem), PSS: mib(m.memory.pss),
 	}
-	if a.Gossips, err = listensUDP(m.pid, fleet.DefaultPorts.Gossip); err != nil {
+	open, err := socketsOf(m.pid)
+	if err != nil {
 		return fail(err)
 	}
+	a.Gossips, a.Links = open.gossips, open.links
 	a.Aside, err = stoodAside(m.pid, m.threads)
 	if err != nil {
 		return fail(err)

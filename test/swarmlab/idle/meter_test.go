@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/samara-hpc/samara/fleet"
 )
 
 func TestNumbers(t *testing.T) {
@@ -30,6 +32,24 @@ func TestPolicyIn(t *testing.T) {
 		if got, err := policyIn(bad); err == nil {
 			t.Errorf("policy in %q: got %d, want an error", bad, got)
 		}
+	}
+}
+
+func TestParseSockets(t *testing.T) {
+	ports := fleet.Ports{Swarm: 0x1db2, Gossip: 0x1db3}
+	const head = "  sl  local_address rem_address   st tx_queue\n"
+	const udp = head + "  12: 15004D0A:1DB3 00000000:0000 07 00000000:00000000\n"
+	const tcp = head +
+		"   0: 15004D0A:1DB2 00000000:0000 0A listens\n" +
+		"   1: 15004D0A:8D9F 17004D0A:1DB2 01 called\n" +
+		"   2: 15004D0A:1DB2 18004D0A:D2F1 01 was called\n" +
+		"   3: 15004D0A:D2F1 01004D0A:1DB0 01 reports\n" +
+		"   4: 15004D0A:1DB2 19004D0A:D2F1 06 closed\n"
+	if got, want := parseSockets(udp, tcp, ports), (sockets{gossips: true, links: 2}); got != want {
+		t.Errorf("sockets: got %+v, want %+v", got, want)
+	}
+	if got, want := parseSockets(head, head, ports), (sockets{}); got != want {
+		t.Errorf("no sockets: got %+v, want %+v", got, want)
 	}
 }
 

@@ -25,6 +25,7 @@ type agent struct {
 	Code      float64 `json:"rss_file_mib"`    // the lab's program, which holds the agent's code and more
 	Mapped    float64 `json:"rss_shmem_mib"`   // mapped pages of the image, part of no sum
 	PSS       float64 `json:"pss_mib"`         // all three, shared pages divided among the agents on this machine
+	Links     int     `json:"swarm_links"`     // connections to nodes and controllers of the swarm, at the end
 	Threads   int     `json:"threads"`
 	Aside     bool    `json:"idle_class"` // SCHED_IDLE and idle I/O, all threads
 }
@@ -36,6 +37,7 @@ type group struct {
 	Agents  int    `json:"agents"`
 	CPU     spread `json:"cpu_percent"`
 	Wakes   spread `json:"wakeups_per_s"`
+	Links   spread `json:"swarm_links"`
 	Own     spread `json:"rss_anon_mib"`
 	Beyond  spread `json:"beyond_image_mib"` // Own and the whole of the agent's program
 	Aside   int    `json:"idle_class"`       // of the agents
@@ -80,6 +82,7 @@ func (r *report) sum() {
 		g := group{Known: k.known, Gossips: k.gossips, Agents: len(list),
 			CPU:    spreadOf(list, func(a agent) float64 { return a.CPU }),
 			Wakes:  spreadOf(list, func(a agent) float64 { return a.Wakes }),
+			Links:  spreadOf(list, func(a agent) float64 { return float64(a.Links) }),
 			Own:    spreadOf(list, func(a agent) float64 { return a.Own }),
 			Beyond: spreadOf(list, func(a agent) float64 { return a.Own + r.Program }),
 		}
@@ -109,7 +112,7 @@ func (r *report) table() string {
 	fmt.Fprintf(&b, "Idle agents over %.0f s, each with an image of %d MiB; %d processors. Least / median / most of the agents.\n\n",
 		r.Watched, r.Image, r.Processors)
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight|tabwriter.DiscardEmptyColumns)
-	fmt.Fprint(w, "nodes known\tgossips\tagents\t% of a core\twake-ups/s\town MiB\tMiB beyond the image\tidle class\taims\t\n")
+	fmt.Fprint(w, "nodes known\tgossips\tagents\t% of a core\twake-ups/s\tlinks\town MiB\tMiB beyond the image\tidle class\taims\t\n")
 	for _, g := range r.Groups {
 		gossips, met := "no", "missed"
 		if g.Gossips {
@@ -118,14 +121,14 @@ func (r *report) table() string {
 		if g.Met {
 			met = "met"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%d\t%s\t%s\t%s\t%s\t%d of %d\t%s\t\n", g.Known, gossips, g.Agents, g.CPU.text(3), g.Wakes.text(1),
-			g.Own.text(1), g.Beyond.text(1), g.Aside, g.Agents, met)
+		fmt.Fprintf(w, "%d\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%d of %d\t%s\t\n", g.Known, gossips, g.Agents, g.CPU.text(3), g.Wakes.text(1),
+			g.Links.text(0), g.Own.text(1), g.Beyond.text(1), g.Aside, g.Agents, met)
 	}
-	fmt.Fprintf(w, "\t\taim\tunder %.1f\t\t\tunder %d\tall\t\t\n", aimCPU, aimMemory)
+	fmt.Fprintf(w, "\t\taim\tunder %.1f\t\t\t\tunder %d\tall\t\t\n", aimCPU, aimMemory)
 	_ = w.Flush() // into memory
 	fmt.Fprintf(&b, `
 %% of a core: processor time of the process in user and kernel mode. What the kernel does with packets in interrupts is in no process's account.
-wake-ups: voluntary context switches of all threads.
+wake-ups: voluntary context switches of all threads. Links: connections to nodes and to controllers of the swarm.
 own: anonymous memory; the most of looks 5 s apart. Beyond the image: own, and all %.1f MiB of the agent's program, which stays in RAM as a whole.
 `, r.Program)
 	return b.String()
