@@ -21,11 +21,16 @@ import (
 // the library sets no deadline. It writes a keep-alive every two seconds, so there is always something to acknowledge.
 const deadPeer = 10 * time.Second
 
-// socketOptions applies deadPeer to a socket before it connects or listens; accepted connections inherit it.
+// unsent is how many bytes a socket takes before it can send them. The kernel takes megabytes otherwise: seconds, at the
+// rate that a slow link leaves one of a dozen peers, by which it learns too late what this node has and wants.
+const unsent = 64 << 10
+
+// socketOptions applies deadPeer and unsent to a socket before it connects or listens; accepted connections inherit them.
 func socketOptions(_, _ string, c syscall.RawConn) error {
 	var set error
 	err := c.Control(func(fd uintptr) {
-		set = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(deadPeer.Milliseconds()))
+		set = errors.Join(unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(deadPeer.Milliseconds())),
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent))
 	})
 	return errors.Join(err, set)
 }
