@@ -2,6 +2,8 @@ package simulate
 
 import (
 	"math/rand/v2"
+	"net/netip"
+	"slices"
 
 	"github.com/samara-hpc/samara/seeder/handout"
 )
@@ -44,6 +46,7 @@ func (w *swarm) ask(p int32) {
 		w.draw()
 	}
 	a := w.table.For(handout.Question{Name: w.names[p], Rack: w.racks[n.rack], Starving: starving})
+	w.keep(p, a.Peers)
 	for _, peer := range a.Peers {
 		w.call(p, nodeAt(peer))
 	}
@@ -51,6 +54,28 @@ func (w *swarm) ask(p int32) {
 		w.callControllers(p)
 	}
 	w.askLater(p)
+}
+
+// keep has a node hang up on those that it called and that are not named any more.
+func (w *swarm) keep(p int32, named []netip.AddrPort) {
+	var surplus []int32
+	kept := 0
+	for s := range int32(maxLinks) {
+		h := p*maxLinks + s
+		switch l := &w.links[h]; {
+		case l.peer < 0:
+		case slices.Contains(named, address(l.peer)):
+			kept++
+		case l.mine && w.nodes[l.peer].mode != complete:
+			surplus = append(surplus, h)
+		}
+	}
+	if kept < sufficient {
+		return
+	}
+	for _, h := range surplus {
+		w.disconnect(h)
+	}
 }
 
 // askLater has a node ask again after Net.Ask, more or less by a quarter, as agents do.
@@ -121,7 +146,7 @@ func (w *swarm) connect(p, q int32) {
 	h, back := w.freeSlot(p), w.freeSlot(q)
 	for _, half := range [][3]int32{{h, q, back}, {back, p, h}} {
 		l := &w.links[half[0]]
-		l.peer, l.back, l.state = half[1], uint8(half[2]%maxLinks), idle
+		l.peer, l.back, l.state, l.mine = half[1], uint8(half[2]%maxLinks), idle, half[0] == h
 	}
 	a.degree++
 	b.degree++
