@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/anacrolix/torrent"
@@ -22,6 +23,10 @@ const (
 	maxChatter, chatterPerSecond = 1000, 100
 )
 
+// clientID is how the names of our clients begin. Those of others may reject requests as long as ours, whatever they hold:
+// libtorrent answers none of more than 16 KiB.
+const clientID = "-GT0003-"
+
 // A contact is what a download knows of a connected peer.
 type contact struct {
 	addr    netip.AddrPort // where it listens, as far as is known
@@ -33,7 +38,7 @@ type contact struct {
 	wanted  time.Time // when it last asked for a block
 	chatter int       // messages that moved no block
 	gave    time.Time // when it last sent a block, or was met
-	refused int       // requests that it has rejected since then, while it said that it answers them
+	refused int       // requests that it, a client of ours, has rejected since then, while it said that it answers them
 }
 
 // events has the library tell c what happens. All of it is called under the library's lock: none of it may call the
@@ -195,7 +200,7 @@ func (d *Download) hear(p *torrent.PeerConn, m *peerproto.Message) fleet.PeerFau
 			c.wanted = now
 			return ""
 		case peerproto.Reject:
-			if !c.choked {
+			if !c.choked && strings.HasPrefix(string(p.PeerID[:]), clientID) {
 				c.refused++
 			}
 			return ""

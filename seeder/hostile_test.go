@@ -113,7 +113,7 @@ func (r *rogue) perform(c net.Conn, p play) {
 func (r *rogue) handshake() []byte {
 	b := append([]byte("\x13BitTorrent protocol\x00\x00\x00\x00\x00\x00\x00\x04"), r.hash[:]...)
 	id := r.addr().String()
-	return append(b, []byte(("-RG0001-" + id + "....................")[:20])...)
+	return append(b, []byte((clientID + id + "....................")[:20])...)
 }
 
 // readBody reads a message without its length.

@@ -26,6 +26,7 @@ func (c *Client) library() *torrent.ClientConfig {
 	l := torrent.NewDefaultClientConfig()
 	l.Slogger = slog.New(quiet{c.logger.Handler()})
 	l.Seed = true
+	l.Bep20 = clientID
 	l.UploadRateLimiter = c.upload
 	l.DownloadRateLimiter = nil
 	l.MaxUnverifiedBytes = 0

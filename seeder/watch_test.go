@@ -33,6 +33,7 @@ func newCrew(t *testing.T, n int, origin bool) *crew {
 	c := &crew{Download: newDownload(client, i, InfoHash(info), nil), at: time.Now()}
 	for k := range n {
 		p := new(torrent.PeerConn)
+		copy(p.PeerID[:], clientID)
 		c.meet(p, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(k)}), 1))
 		c.ask(p, k%i.Pieces(), 10)
 		c.peers = append(c.peers, p)
@@ -110,6 +111,13 @@ func TestStalledIsWhoSendsLessThanOthers(t *testing.T) {
 			c.hear(c.peers[0], &peerproto.Message{Type: peerproto.Choke})
 			c.refuse(0, 2*maxRefused)
 			second(c, 5, func(c *crew) { c.deliver(1, 2) })
+		}, "[]"},
+		"a client of others rejects whatever it is asked for": {3, false, func(c *crew) {
+			copy(c.peers[0].PeerID[:], "-LT2080-")
+			second(c, 5, func(c *crew) {
+				c.deliver(1, 2)
+				c.refuse(0, 2)
+			})
 		}, "[]"},
 		"the origin rejects": {2, true, func(c *crew) {
 			second(c, 5, func(c *crew) {
