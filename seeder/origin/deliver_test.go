@@ -74,23 +74,22 @@ func TestPiecesLeaveAFewAtATime(t *testing.T) {
 
 func TestSlowDeliveriesGiveWay(t *testing.T) {
 	o := open(t, even(1000, 128*kib))
-	asked := crowd(t, o, 60)
+	asked := crowd(t, o, 120)
 	first := handedOut(o)
-	now := 10 * time.Millisecond
-	for _, b := range asked[first[0]] {
-		o.Sent(now, first[0], b)
-	}
-	if next := handedOut(o); len(next) != 1 {
-		t.Fatalf("after a piece has left come %v", next)
-	}
-	o.Tick(now)
-	if next := handedOut(o); next != nil {
-		t.Fatalf("%v come though nobody takes long", next)
-	}
-	now = 45 * time.Millisecond // the others have taken four times as long as the one that is done
-	o.Withdraw(now, 999)        // which is nobody's, so that time passes
-	if next := handedOut(o); len(next) != deliveredAtOnce-1 {
-		t.Fatalf("%d come beside those that take long", len(next))
+	slow, quick := first[1:], first[0]
+	for left := 1; left <= patienceFactor*deliveredAtOnce; left++ { // pieces, one after another beside those that are slow
+		for _, b := range asked[quick] {
+			o.Sent(0, quick, b)
+		}
+		next := handedOut(o)
+		want := 1
+		if left == patienceFactor*deliveredAtOnce {
+			want += len(slow)
+		}
+		if len(next) != want {
+			t.Fatalf("after %d pieces have left come %v, want %d", left, next, want)
+		}
+		quick = next[0]
 	}
 	audit(t, o)
 }

@@ -35,8 +35,8 @@
 //
 // What was asked for leaves a piece at a time, to 16 peers at once, who take turns with all others. Only a whole piece can
 // be passed on: side by side, the first pieces of 64 peers are all whole when a 64th of the blob could have been
-// everywhere. A piece that takes four times as long as usual no longer counts among the 16, so that slow and frozen
-// peers keep nobody waiting.
+// everywhere. A piece during which four times 16 others could have left no longer counts among the 16, so that slow and
+// frozen peers keep nobody waiting.
 //
 // # Who lets go
 //

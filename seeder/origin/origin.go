@@ -124,7 +124,6 @@ type Origin struct {
 
 	spreads  durations // from showing a piece to its second copy
 	finishes durations // from showing a piece to its first
-	lasted   durations // deliveries of whole pieces
 	newcomer time.Duration
 	latest   time.Duration // when a piece was last shown for the first time
 	swept    time.Duration
@@ -136,8 +135,9 @@ type Origin struct {
 	news  bool    // pieces may be shown that could not be at the last Do
 	out   []Action
 
-	sent   int64 // bytes
-	queued int64 // bytes asked for and not sent
+	sent   int64         // bytes
+	busyAt time.Duration // when a block was last sent
+	queued int64         // bytes asked for and not sent
 	raised int
 }
 

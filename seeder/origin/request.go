@@ -90,16 +90,15 @@ func (o *Origin) Sent(now time.Duration, p Peer, r Block) {
 	d := q.delivery
 	o.unqueue(q, r)
 	o.sent += r.Length
+	o.busyAt = o.now
 	first := q.sent == 0
 	q.sent += r.Length
 	q.gain = o.now
 	o.progressed(r.Piece)
 	size, whole := o.size(r.Piece), false
 	if d != nil && d.piece == r.Piece { // which outlives a reveal that ends because the peer is the first to tell
+		whole = d.sent < size && d.sent+r.Length >= size
 		d.sent += r.Length
-		if whole = d.sent-r.Length < size && d.sent >= size; whole {
-			o.lasted.add(o.now - d.begun)
-		}
 	}
 	if v := q.find(r.Piece); v != nil {
 		whole = whole || v.sent < size && v.sent+r.Length >= size
