@@ -20,7 +20,7 @@ const (
 	longPatience = 20 * time.Second
 	// maxRefused is how many requests a peer may reject before it has sent a block. A node rejects what came before it said that
 	// it answers nothing, or what it finds damaged, once.
-	maxRefused = 8
+	maxRefused = 4
 	// fairShare is how many blocks others send on average before a peer that sent none in that time has stalled.
 	fairShare = 8
 	// nudgeAfter is how long a peer that holds something we want may go without a request.
@@ -47,7 +47,8 @@ func (d *Download) begin(t *torrent.Torrent) {
 	}
 }
 
-// watch hangs up on peers that hold the download up, until it is complete or has failed.
+// watch hangs up on peers that hold the download up, until it is complete or has failed, and then on those that it can do
+// nothing for.
 func (d *Download) watch() {
 	defer close(d.watched)
 	tick := time.NewTicker(watchEvery)
@@ -65,6 +66,7 @@ func (d *Download) watch() {
 		d.dropStalled(time.Now())
 		d.nudge(time.Now())
 		if d.settle() && d.finished() {
+			d.release()
 			return
 		}
 	}
