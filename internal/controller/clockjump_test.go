@@ -98,9 +98,9 @@ func TestAClockThatIsSetLeavesTheJournalRight(t *testing.T) {
 func TestSuspectsAreForgottenWhateverTheClock(t *testing.T) {
 	for _, jump := range clockJumps {
 		c := newClockJump(t)
-		c.hear(fleet.SwarmReport{Blob: theImage, Have: 1, Peers: 9, Complaints: []fleet.Complaint{of(fleet.FaultCorrupt, node(5))}})
+		c.hear(fleet.SwarmReport{Blob: theImage, Have: 1, Peers: 9, Complaints: []fleet.Complaint{of(fleet.FaultStalled, node(5))}})
 		c.off = jump
-		c.now = c.now.Add(suspectFor - 3*time.Second)
+		c.now = c.now.Add(fleet.FaultStalled.Lasts() - 3*time.Second)
 		if got := len(c.Suspects()); got != 1 {
 			t.Errorf("a clock is set by %s: %d suspects within the minute, want 1", jump, got)
 		}

@@ -51,8 +51,10 @@ type peerTable struct {
 	swarms map[fleet.Digest]map[string]struct{} // the nodes by what they hold or fetch
 	swept  time.Time                            // when forgotten nodes were last looked for
 	tables map[fleet.Digest]*swarmTable
-	ruling verdict // on what nodes complain of
-	judged time.Time
+
+	grievances map[string]grievance // by node
+	ruling     verdict              // on what nodes complain of
+	judged     time.Time
 }
 
 // A swarmTable is one swarm as it was a moment ago.
@@ -77,7 +79,8 @@ type peer struct {
 }
 
 func newPeerTable(sources peerSources) *peerTable {
-	return &peerTable{sources: sources, nodes: map[string]peer{}, swarms: map[fleet.Digest]map[string]struct{}{}, tables: map[fleet.Digest]*swarmTable{}}
+	return &peerTable{sources: sources, nodes: map[string]peer{}, swarms: map[fleet.Digest]map[string]struct{}{}, tables: map[fleet.Digest]*swarmTable{},
+		grievances: map[string]grievance{}}
 }
 
 // report takes note of what a node holds that stands in rack and speaks BitTorrent at addr.
@@ -120,6 +123,9 @@ func (t *peerTable) put(node string, p peer, now time.Time) {
 	}
 	of[node] = struct{}{}
 	t.nodes[node] = p
+	if g, complained := t.grievances[node]; complained || len(p.swarm.Complaints) > 0 {
+		t.grievances[node] = g.hear(p.addr.Addr(), p.swarm, p.seen, now)
+	}
 	if now.Sub(t.swept) > sweepInterval {
 		t.sweep(now)
 	}
@@ -146,7 +152,7 @@ func (t *peerTable) part(node string, d fleet.Digest) {
 	}
 }
 
-// sweep forgets nodes that have long been silent. The caller holds t.mu.
+// sweep forgets nodes that have long been silent, and complaints whose time is over. The caller holds t.mu.
 func (t *peerTable) sweep(now time.Time) {
 	t.swept = now
 	clear(t.tables)
@@ -154,6 +160,11 @@ func (t *peerTable) sweep(now time.Time) {
 		if now.Sub(p.seen) > forgetPeerPast {
 			delete(t.nodes, name)
 			t.part(name, p.swarm.Blob)
+		}
+	}
+	for name, g := range t.grievances {
+		if len(lasting(g.against, now)) == 0 {
+			delete(t.grievances, name)
 		}
 	}
 }
