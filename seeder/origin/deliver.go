@@ -70,10 +70,11 @@ func (o *Origin) delivering() int {
 }
 
 // lags says whether a delivery takes so long that four times as much has been sent meanwhile as all could have been sent
-// side by side, or that nothing at all is sent any more.
+// side by side, or that nothing at all is sent any more. A slow link is silent for a second or two at first, when the kernel has
+// taken the first blocks for everybody and none has left.
 func (o *Origin) lags(d *delivery) bool {
 	return o.sent-d.since >= patienceFactor*deliveredAtOnce*o.conf.PieceLength ||
-		o.now-max(d.begun, o.busyAt) >= o.conf.Starvation/sweepsPerStarvation
+		o.now-max(d.begun, o.busyAt) >= o.conf.Starvation/2
 }
 
 // settle ends the delivery to p if nothing is left of it, and has p wait for the next if something else is.

@@ -99,7 +99,7 @@ func TestFrozenPeersDoNotKeepOthersWaiting(t *testing.T) {
 	crowd(t, o, 40)
 	handedOut(o)
 	served := 0
-	for at, ok := o.Wake(); ok && at <= 2*time.Second; at, ok = o.Wake() {
+	for at, ok := o.Wake(); ok && at <= 12*time.Second; at, ok = o.Wake() {
 		o.Tick(at)
 		served += len(handedOut(o))
 	}
