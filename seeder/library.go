@@ -1,10 +1,14 @@
 package seeder
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/anacrolix/torrent"
+	"github.com/anacrolix/torrent/metainfo"
+	"github.com/anacrolix/torrent/storage"
 	"golang.org/x/time/rate"
 )
 
@@ -59,4 +63,12 @@ func (c *Client) library() *torrent.ClientConfig {
 
 	c.events(l)
 	return l
+}
+
+// noStorage stands where the library would otherwise keep torrents in files of its own. Every torrent brings its own.
+type noStorage struct{}
+
+// OpenTorrent always fails.
+func (noStorage) OpenTorrent(context.Context, *metainfo.Info, metainfo.Hash) (storage.TorrentImpl, error) {
+	return storage.TorrentImpl{}, errors.New("a torrent without storage was added")
 }

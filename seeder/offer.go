@@ -180,21 +180,15 @@ func (o *offer) close() {
 type OriginStats struct {
 	Size   int64 // of the blob, in bytes
 	Peers  int   // connected now
-	Seeds  int   // of these, those that have everything
 	Sent   int64 // bytes of payload since it was offered, but for those copied
 	Copied int64 // bytes of payload sent to those that ServerConfig.Copies names
 	Rate   int64 // bytes per second lately, of both
 	Unsent int   // pieces that were never sent whole, to anybody
-	Raised int   // times that a piece was shown to one peer more, because nobody else gave it away
 }
-
-// Ratio returns what was sent in blobs: 1 is each byte once.
-func (s OriginStats) Ratio() float64 { return float64(s.Sent) / float64(s.Size) }
 
 func (o *offer) stats() OriginStats {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	of := o.origin.Stats()
-	return OriginStats{Size: o.info.Size, Peers: len(o.links), Seeds: of.Seeds, Sent: o.sent, Copied: o.copied,
-		Rate: o.rate.perSecond(time.Since(o.server.began)), Unsent: of.Unsent, Raised: of.Raised}
+	return OriginStats{Size: o.info.Size, Peers: len(o.links), Sent: o.sent, Copied: o.copied,
+		Rate: o.rate.perSecond(time.Since(o.server.began)), Unsent: o.origin.Stats().Unsent}
 }

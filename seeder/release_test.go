@@ -20,7 +20,7 @@ func TestCompletePeersLetGoOfEachOther(t *testing.T) {
 	}
 	connected := func() (list []int) {
 		for _, n := range nodes {
-			list = append(list, n.Connected(n.Hash()))
+			list = append(list, len(n.Download.torrent.PeerConns()))
 		}
 		return list
 	}

@@ -133,7 +133,7 @@ func (s *Server) Close() {
 		}
 		s.mu.Unlock()
 	})
-	for _, h := range s.Offered() {
+	for _, h := range s.hashes() {
 		s.Withdraw(h)
 	}
 }
@@ -223,8 +223,11 @@ func (s *Server) Stats(h Hash) (OriginStats, bool) {
 	return o.stats(), true
 }
 
-// Offered returns the blobs on offer, in no order.
-func (s *Server) Offered() []Hash {
+// Faults returns what peers did wrong, the latest first.
+func (s *Server) Faults() []Fault { return s.faults.list() }
+
+// hashes returns the blobs on offer, in no order.
+func (s *Server) hashes() []Hash {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	hs := make([]Hash, 0, len(s.offers))
@@ -233,9 +236,6 @@ func (s *Server) Offered() []Hash {
 	}
 	return hs
 }
-
-// Faults returns what peers did wrong, the latest first.
-func (s *Server) Faults() []Fault { return s.faults.list() }
 
 func (s *Server) offer(h Hash) *offer {
 	s.mu.Lock()

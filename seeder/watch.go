@@ -39,12 +39,10 @@ type shun struct {
 	times int
 }
 
-// begin starts the progress watch; it does nothing for nil.
+// begin gives a download its torrent, and starts to watch it.
 func (d *Download) begin(t *torrent.Torrent) {
-	if d != nil {
-		d.torrent = t
-		go d.watch()
-	}
+	d.torrent = t
+	go d.watch()
 }
 
 // watch hangs up on peers that hold the download up, until it is complete or has failed, and then on those that it can do
