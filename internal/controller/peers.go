@@ -13,11 +13,12 @@ import (
 
 // How long what a node said of itself holds, and how often it is asked to say it.
 const (
-	fetchInterval  = 2 * time.Second  // between reports of a node that fetches
-	seedInterval   = 30 * time.Second // between those of one that seeds; agents add a jitter
-	fetchingTrust  = 7 * time.Second  // after three missed reports, a node that was fetching counts as gone
-	seedingTrust   = 90 * time.Second // after three missed reports, a node that was seeding does, unless gossip has it alive
-	starvingAfter  = 10 * time.Second // without a verified byte, a node may ask the origin whatever the swarm looks like
+	firstInterval  = 600 * time.Millisecond // before the second report: when a cluster is switched on, all others have come by then
+	fetchInterval  = 2 * time.Second        // between reports of a node that fetches
+	seedInterval   = 30 * time.Second       // between those of one that seeds; agents add a jitter
+	fetchingTrust  = 7 * time.Second        // after three missed reports, a node that was fetching counts as gone
+	seedingTrust   = 90 * time.Second       // after three missed reports, a node that was seeding does, unless gossip has it alive
+	starvingAfter  = 10 * time.Second       // without a verified byte, a node may ask the origin whatever the swarm looks like
 	forgetPeerPast = 10 * time.Minute
 	sweepInterval  = time.Minute
 	tableStays     = 500 * time.Millisecond // how old a table may be: thousands of nodes ask within a second
@@ -76,6 +77,7 @@ type peer struct {
 	progress time.Time // when it last had more than before
 	rate     float64   // bytes per second that it gains
 	named    int       // the most peers that it was told of at once, by this controller
+	answered bool      // this controller has told it of peers, or that there are none
 }
 
 func newPeerTable(sources peerSources) *peerTable {
@@ -108,6 +110,7 @@ func (t *peerTable) put(node string, p peer, now time.Time) {
 	}
 	p.progress, p.named = p.seen, old.named
 	if known && old.boot == p.boot && old.swarm.Blob == p.swarm.Blob {
+		p.answered = old.answered
 		p.rate = old.rateWith(p)
 		if p.swarm.Have <= old.swarm.Have {
 			p.progress = old.progress
@@ -256,9 +259,13 @@ func (t *peerTable) answer(node string, r fleet.Report, now time.Time) (handout.
 	answer := graph.For(handout.Question{Name: node, Rack: p.rack, Starving: now.Sub(p.progress) > starvingAfter})
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	interval := fetchInterval
 	if p, known := t.nodes[node]; known {
-		p.named = max(p.named, len(answer.Peers)) // fewer once those it complains of are not named any more
+		if !p.answered {
+			interval = firstInterval
+		}
+		p.answered, p.named = true, max(p.named, len(answer.Peers)) // fewer once those it complains of are not named any more
 		t.nodes[node] = p
 	}
-	return answer, fetchInterval
+	return answer, interval
 }

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/samara-hpc/samara/seeder/handout"
 )
@@ -40,6 +41,10 @@ func (w *swarm) ask(p int32) {
 		w.follow(p)
 		return
 	}
+	again := w.Net.Ask
+	if !n.known {
+		again = min(again, secondAsk)
+	}
 	w.tell(p)
 	starving := w.now-n.progressed > int64(starvingAfter)
 	if w.dirty && (w.now-w.dated >= tableAge || 4*w.reported > 5*len(w.members)) {
@@ -53,7 +58,7 @@ func (w *swarm) ask(p int32) {
 	if a.Origin {
 		w.callControllers(p)
 	}
-	w.askLater(p)
+	w.askLater(p, again)
 }
 
 // keep has a node hang up on those that it called and that are not named any more.
@@ -78,9 +83,9 @@ func (w *swarm) keep(p int32, named []netip.AddrPort) {
 	}
 }
 
-// askLater has a node ask again after Net.Ask, more or less by a quarter, as agents do.
-func (w *swarm) askLater(p int32) {
-	d := int64(w.Net.Ask)
+// askLater has a node ask again after a time, more or less by a quarter, as agents do.
+func (w *swarm) askLater(p int32, after time.Duration) {
+	d := int64(after)
 	w.post(event{at: w.now + d*3/4 + rand64(w.random, d/2+1), kind: evAsk, a: p})
 }
 
@@ -90,7 +95,7 @@ func (w *swarm) follow(p int32) {
 		w.call(p, int32(peer))
 	}
 	w.callControllers(p)
-	w.askLater(p)
+	w.askLater(p, w.Net.Ask)
 }
 
 // tell lets the controllers know what a node has.

@@ -23,6 +23,7 @@ const (
 	longPiece     = 16 << 20
 	longestPiece  = origin.MaxQueued * origin.MaxBlock // of which an origin holds all requests
 	starvingAfter = 10 * time.Second
+	secondAsk     = 600 * time.Millisecond // after the first, when controllers knew few
 	stalledAfter  = 10 * time.Minute
 )
 
