@@ -23,9 +23,16 @@ const (
 	maxChatter, chatterPerSecond = 1000, 100
 )
 
-// clientID is how the names of our clients begin. Those of others may reject requests as long as ours, whatever they hold:
-// libtorrent answers none of more than 16 KiB.
-const clientID = "-GT0003-"
+// How the names of our programs begin: of clients, and of servers. All others are asked by way of a splitter.
+const (
+	clientID = "-GT0003-"
+	serverID = "-SM0100-"
+)
+
+func isOurs(id peerID) bool {
+	name := string(id[:])
+	return strings.HasPrefix(name, clientID) || strings.HasPrefix(name, serverID)
+}
 
 // A contact is what a download knows of a connected peer.
 type contact struct {
@@ -73,14 +80,21 @@ func (c *Client) downloadOf(p *torrent.Peer) *Download {
 // peer names, and the other hands out metainfo that comes from controllers alone.
 func (c *Client) connected(p *torrent.PeerConn) {
 	p.LocalLtepProtocolMap = &torrent.LocalLtepProtocolMap{}
+	if !isOurs(peerID(p.PeerID)) {
+		p.PeerMaxRequests = maxAskedOfOthers
+	}
 	if d := c.downloadOf(&p.Peer); d != nil && !d.meet(p, addrOf(&p.Peer)) {
 		c.faults.add(addrOf(&p.Peer).Addr(), fleet.FaultFlood)
 		hangUpOn(p)
 	}
 }
 
-// introduced learns the port that a peer which called us listens on.
+// introduced learns the port that a peer which called us listens on. How many requests it lets wait, it says of requests of
+// another length if it is not ours; the library reads m after this.
 func (c *Client) introduced(p *torrent.PeerConn, m *peerproto.ExtendedHandshakeMessage) {
+	if m.Reqq != 0 && !isOurs(peerID(p.PeerID)) {
+		m.Reqq = min(max(1, m.Reqq/(chunkLength/partLength)), maxAskedOfOthers)
+	}
 	if d := c.downloadOf(&p.Peer); d != nil && m.Port > 0 && m.Port <= 65535 {
 		d.listens(p, netip.AddrPortFrom(addrOf(&p.Peer).Addr(), uint16(m.Port)))
 	}

@@ -108,8 +108,12 @@ func (d *door) caller(addr netip.Addr, now time.Time) *caller {
 	return c
 }
 
-// enter turns a call into a connection, since its handshake has come. It reports whether there is room for one more.
+// enter turns a call into a connection, since its handshake has come. It reports whether there is room for one more. It
+// may be called again.
 func (p *pass) enter() bool {
+	if p.inside {
+		return true
+	}
 	p.door.mu.Lock()
 	defer p.door.mu.Unlock()
 	c := p.door.open[p.addr]
