@@ -11,6 +11,7 @@ import (
 	"github.com/anacrolix/torrent/bencode"
 	"github.com/anacrolix/torrent/metainfo"
 	peerproto "github.com/anacrolix/torrent/peer_protocol"
+	"github.com/anacrolix/torrent/storage"
 	"golang.org/x/time/rate"
 )
 
@@ -21,7 +22,7 @@ func openOther(t *testing.T, host byte, dir string, fast bool) *torrent.Client {
 	s := torrent.NewDefaultClientConfig()
 	s.Slogger = slog.New(slog.DiscardHandler)
 	s.Bep20 = "-XX0001-"
-	s.DataDir = dir
+	s.DefaultStorage = storage.NewFileWithCompletion(dir, storage.NewMapPieceCompletion())
 	s.Seed = true
 	s.ListenHost = func(string) string { return netip.AddrFrom4([4]byte{127, 0, 0, host}).String() }
 	s.ListenPort = 0

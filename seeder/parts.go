@@ -103,13 +103,13 @@ func (p *parts) forget(w *whole) {
 }
 
 // answered takes note of an answer to a part, and returns the request that it belongs to, or nil if that is of no interest
-// any more. The error is errMalformed if it is longer or shorter than what was asked for, or answers more than was asked.
+// any more. The error is errMalformed if it is longer or shorter than what was asked for, or if nothing was asked.
 func (p *parts) answered(part request) (*whole, error) {
-	if p.owed == 0 {
+	w := p.open[place{part.index, part.begin}]
+	if p.owed == 0 || w == nil && p.acks { // in which case nothing is forgotten
 		return nil, malformed("an answer that nobody waits for, about %d bytes from %d on of piece %d", part.length, part.begin, part.index)
 	}
 	p.owed--
-	w := p.open[place{part.index, part.begin}]
 	if w == nil {
 		return nil, nil
 	}

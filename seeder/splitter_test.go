@@ -147,18 +147,23 @@ func TestRequestsAreAskedInParts(t *testing.T) {
 // TestWrongAnswersEndTheConnection plays peers that answer what they were not asked.
 func TestWrongAnswersEndTheConnection(t *testing.T) {
 	asked := request{1, 0, chunkLength}
-	for name, said := range map[string][]byte{
-		"a short block":                 answer(request{1, 16384, 16383}),
-		"a long block":                  answer(request{1, 16384, 16385}),
-		"a block without a place":       raw(msgPiece, 1, 2, 3),
-		"a rejection of another length": numbered(msgReject, asked),
-		"a rejection cut short":         raw(msgReject, 1, 2, 3),
-		"a block more than was asked": slices.Concat(answer(request{1, 0, 16384}), answer(request{1, 0, 16384}), answer(request{1, 0, 16384}),
-			answer(request{1, 0, 16384}), answer(request{1, 0, 16384})),
+	many := bytes.Repeat(answer(request{1, 0, partLength}), 5)
+	for name, c := range map[string]struct {
+		fast bool
+		said []byte
+	}{
+		"a short block":                      {true, answer(request{1, partLength, partLength - 1})},
+		"a long block":                       {true, answer(request{1, partLength, partLength + 1})},
+		"a block without a place":            {true, raw(msgPiece, 1, 2, 3)},
+		"another block":                      {true, answer(request{1, chunkLength, partLength})},
+		"a block twice":                      {true, many[:2*len(many)/5]},
+		"more than was asked, without BEP 6": {false, many},
+		"a rejection of another length":      {true, numbered(msgReject, asked)},
+		"a rejection cut short":              {true, raw(msgReject, 1, 2, 3)},
 	} {
-		d := newDesk(true, "-LT2000-")
+		d := newDesk(c.fast, "-LT2000-")
 		d.says(t, numbered(msgRequest, asked), requestLength)
-		if heard, err := d.hearsAll(said); !errors.Is(err, errMalformed) || len(heard) > 0 {
+		if heard, err := d.hearsAll(c.said); !errors.Is(err, errMalformed) || len(heard) > 0 {
 			t.Errorf("%s: the library hears %d bytes and %v, want %v", name, len(heard), err, errMalformed)
 		}
 	}
