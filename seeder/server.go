@@ -94,7 +94,7 @@ func OpenServer(c ServerConfig) (*Server, error) {
 	s := &Server{logger: c.Logger, listener: l, rackOf: c.Rack, copies: c.Copies, maxPeers: c.MaxPeers, began: time.Now(),
 		turns: newTurns(c.UploadLimit), buffers: newOutletBuffers(), patience: handshakePatience, closed: make(chan struct{}), offers: map[Hash]*offer{}, callers: map[net.Conn]struct{}{}}
 	s.door = newDoor(c.Allow, func(a netip.Addr, f fleet.PeerFault) { s.faults.add(a, f) })
-	_, _ = rand.Read(s.id[copy(s.id[:], "-SM0100-"):]) // it never fails
+	_, _ = rand.Read(s.id[copy(s.id[:], serverID):]) // it never fails
 	s.checks = make(chan *[]byte, runtime.GOMAXPROCS(0))
 	for range cap(s.checks) {
 		b := make([]byte, 256<<10)
