@@ -90,6 +90,12 @@ bench-swarm: build ## give an image to up to 64 nodes behind limited links, by S
 	go build -o bin/bench-swarm ./test/swarmlab/bench
 	$(SUDO) bin/bench-swarm -samara bin/samara -out $(OUT)
 
+.PHONY: bench-idle
+bench-idle: build ## watch agents that have nothing to do, for five minutes each way, into out/bench-idle.json
+	./test/prepare test
+	go build -o bin/bench-idle ./test/swarmlab/idle
+	$(SUDO) bin/bench-idle -samara bin/samara -out $(OUT)
+
 .PHONY: bench-simulate
 bench-simulate: ## simulate swarms beside out/bench-swarm.json and of up to 10,000 nodes, into docs/swarm-simulated.*
 	go run ./test/bench-simulate -lab $(OUT)/bench-swarm.json -docs docs

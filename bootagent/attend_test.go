@@ -99,10 +99,7 @@ func TestAttendFetchesAndSeedsAsANodeDoes(t *testing.T) {
 	content := strings.Repeat("samara ", 200_000)
 	b, at := newBrain(t, content)
 	b.manifest.Ports = fleet.Ports{Swarm: 17602, Gossip: 17601}
-	origin := openClient(t)
-	if err := origin.Seed(b.manifest.Torrent, strings.NewReader(content)); err != nil {
-		t.Fatal(err)
-	}
+	origin := offering(t, b.manifest, content)
 	b.answer.Store(&fleet.SwarmAnswer{Origin: []netip.AddrPort{origin.Addr()}, Interval: 500 * time.Millisecond})
 	dir, complete, stop := attend(t, b, at, "127.0.0.61")
 	if p := receive(t, complete); p.Have != int64(len(content)) {

@@ -137,6 +137,7 @@ func (i *image) offer(d *seeder.Download, peers, origin []netip.AddrPort) {
 	i.mu.Lock()
 	i.offered = slices.Concat(peers, origin)
 	i.mu.Unlock()
+	d.Keep(peers)
 	d.AddPeers(peers)
 	d.AddPeers(origin)
 }

@@ -23,14 +23,30 @@ func openClient(t *testing.T) *seeder.Client {
 	return c
 }
 
-// From a swarm to a proven file, with the real seeder at both ends.
-func TestFetchFromASeed(t *testing.T) {
-	content := strings.Repeat("samara ", 200_000)
-	m := manifestFor(t, content)
-	seed := openClient(t)
-	if err := seed.Seed(m.Torrent, strings.NewReader(content)); err != nil {
+// offering returns what gives an image away as a controller does, until the test ends.
+func offering(t *testing.T, m fleet.Manifest, content string) *seeder.Server {
+	t.Helper()
+	s, err := seeder.OpenServer(seeder.ServerConfig{Listen: netip.MustParseAddrPort("127.0.0.1:0")})
+	if err != nil {
 		t.Fatal(err)
 	}
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(context.Background()) }()
+	t.Cleanup(func() {
+		s.Close()
+		<-ran
+	})
+	if err := s.Offer(m.Torrent, strings.NewReader(content)); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// From a swarm to a proven file, with the real seeder at both ends.
+func TestFetchFromAnOrigin(t *testing.T) {
+	content := strings.Repeat("samara ", 200_000)
+	m := manifestFor(t, content)
+	origin := offering(t, m, content)
 	f, err := os.Create(filepath.Join(t.TempDir(), "image"))
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +61,7 @@ func TestFetchFromASeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.AddPeers([]netip.AddrPort{seed.Addr()})
+	d.AddPeers([]netip.AddrPort{origin.Addr()})
 	if _, err := a.take(ctx, d); err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,9 @@ import (
 // How long a download may stand still before more is done for it than to wait. Times are differences of monotonic
 // readings: who sets the clock changes none of them.
 const (
-	hangUpAfter = 10 * time.Second // all peers are let go, and called or replaced anew; again each time that it has passed
+	// All peers are let go, and called or replaced anew; again each time that it has passed. Before that an origin shows to others
+	// what a peer was shown and did not take, which is to find them there (seeder/origin, Starvation).
+	hangUpAfter = 15 * time.Second
 	trickle     = 30 * time.Second // the same while bytes arrive, which do not make up a piece
 	reliefAfter = 20 * time.Second // pieces are fetched from a controller
 	reliefAgain = time.Second      // the same, once that was needed

@@ -26,9 +26,9 @@ func TestLadder(t *testing.T) {
 	verified := func(p *seeder.Progress) { p.Have++; p.FromPeers++ }
 	for name, day := range map[string]swarmDay{
 		"all is well":    {func(_ int, p *seeder.Progress) { verified(p) }, nil, [2]int{-1, -1}},
-		"nothing at all": {func(int, *seeder.Progress) {}, []int{10, 20, 30, 40, 50, 60}, [2]int{20, 60}},
-		"a piece every nine seconds": {func(s int, p *seeder.Progress) {
-			if s%9 == 0 {
+		"nothing at all": {func(int, *seeder.Progress) {}, []int{15, 30, 45, 60}, [2]int{20, 60}},
+		"a piece every fourteen seconds": {func(s int, p *seeder.Progress) {
+			if s%14 == 0 {
 				verified(p)
 			}
 		}, nil, [2]int{-1, -1}},
@@ -37,13 +37,13 @@ func TestLadder(t *testing.T) {
 			if s < 5 || s > 27 {
 				verified(p)
 			}
-		}, []int{14, 24}, [2]int{24, 27}},
+		}, []int{19}, [2]int{24, 27}},
 		"controllers help": {func(s int, p *seeder.Progress) {
 			if s > 20 {
 				p.Have++
 				p.FromControl++
 			}
-		}, []int{10, 20, 30, 40, 50, 60}, [2]int{20, 60}},
+		}, []int{15, 30, 45, 60}, [2]int{20, 60}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			begin := time.Now()

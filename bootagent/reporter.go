@@ -123,11 +123,20 @@ func swarmReport(blob fleet.Digest, p seeder.Progress) fleet.SwarmReport {
 		FromControl: p.FromControl, Uploaded: p.Uploaded, Peers: p.Peers}
 }
 
-// complaints returns the latest faults as they are reported.
+// complaints returns faults, given the latest first, as they are reported: those that are still held against a peer, wrong
+// bytes before all else.
 func complaints(faults []seeder.Fault, now time.Time) []fleet.Complaint {
-	var list []fleet.Complaint
-	for _, f := range faults[:min(len(faults), fleet.MaxComplaints)] {
-		list = append(list, fleet.Complaint{Peer: f.Peer, Fault: f.Kind, Count: f.Count, Age: now.Sub(f.Last)})
+	var wrong, others []fleet.Complaint
+	for _, f := range faults {
+		c := fleet.Complaint{Peer: f.Peer, Fault: f.Kind, Count: f.Count, Age: now.Sub(f.Last)}
+		switch {
+		case c.Age >= f.Kind.Lasts():
+		case f.Kind == fleet.FaultCorrupt:
+			wrong = append(wrong, c)
+		default:
+			others = append(others, c)
+		}
 	}
-	return list
+	list := append(wrong, others...)
+	return list[:min(len(list), fleet.MaxComplaints)]
 }

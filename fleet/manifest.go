@@ -147,7 +147,7 @@ type Complaint struct {
 	Age   time.Duration `json:"age_ns"` // of the latest
 }
 
-// MaxComplaints bounds the complaints in one report; the latest of each peer and fault stand in it.
+// MaxComplaints bounds the complaints in one report: of wrong bytes first, and then the latest of each peer and fault.
 const MaxComplaints = 32
 
 // A PeerFault is a kind of misbehaviour of a peer.
@@ -161,6 +161,15 @@ const (
 	FaultFlood    PeerFault = "flood"    // called more often than a peer has reason to
 	FaultStranger PeerFault = "stranger" // is no member of the cluster
 )
+
+// Lasts returns how long a complaint is held against a peer after the last time. Whatever damages bytes, its memory or its
+// disk, is no better a while later, nor after a boot; the other faults come and go.
+func (f PeerFault) Lasts() time.Duration {
+	if f == FaultCorrupt {
+		return time.Hour
+	}
+	return time.Minute
+}
 
 // MaxReportText bounds a detail or failure in a report, in bytes.
 const MaxReportText = 1024

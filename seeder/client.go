@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -16,7 +15,6 @@ import (
 	"github.com/anacrolix/torrent/bencode"
 	"github.com/anacrolix/torrent/metainfo"
 	peerproto "github.com/anacrolix/torrent/peer_protocol"
-	"github.com/anacrolix/torrent/storage"
 	"golang.org/x/time/rate"
 
 	"github.com/samara-hpc/samara/fleet"
@@ -38,7 +36,7 @@ type Config struct {
 	Origins []netip.Addr
 	// UploadLimit is in bytes per second, 0 for no limit. SetUploadLimit replaces it.
 	UploadLimit int64
-	// MaxPeers bounds the connections for each torrent; 0 means 24. A seed that serves all nodes at once needs more.
+	// MaxPeers bounds the connections for each torrent; 0 means 24.
 	MaxPeers int
 	// Allow says who may take part: nobody else is called, and calls of others are hung up on. It is called from several
 	// goroutines, for every call; nil means anybody.
@@ -68,10 +66,9 @@ type Client struct {
 	paused   bool
 }
 
-// An entry is one torrent of a Client. One of seed and download is set.
+// An entry is one torrent of a Client.
 type entry struct {
 	torrent  *torrent.Torrent // nil until the library has it
-	seed     *seed
 	download *Download
 }
 
@@ -174,17 +171,13 @@ func (c *Client) Pause(paused bool) {
 // pause chokes the peers of one torrent, or serves them again. Being choked, a peer asks for nothing more, but goes on
 // waiting for what it has asked for: so those who wait are hung up on.
 func (c *Client) pause(e *entry, paused bool) {
-	switch {
-	case !paused:
+	if !paused {
 		e.torrent.AllowDataUpload()
-	case e.download == nil:
-		e.torrent.DisallowDataUpload()
-		c.hangUp(e.torrent)
-	default:
-		e.torrent.DisallowDataUpload()
-		for _, p := range e.download.waiting(time.Now()) {
-			_ = p.Close() // it always returns nil
-		}
+		return
+	}
+	e.torrent.DisallowDataUpload()
+	for _, p := range e.download.waiting(time.Now()) {
+		_ = p.Close() // it always returns nil
 	}
 }
 
@@ -209,8 +202,8 @@ func (c *Client) SetOrigins(addrs []netip.Addr) {
 
 func (c *Client) isOrigin(a netip.Addr) bool { return slices.Contains(*c.origins.Load(), a) }
 
-// Banned returns the addresses of peers that sent bad pieces. This client no longer speaks to them.
-func (c *Client) Banned() []netip.Addr {
+// banned returns the addresses of peers that sent bad pieces. This client no longer speaks to them.
+func (c *Client) banned() []netip.Addr {
 	var addrs []netip.Addr
 	for _, text := range c.client.BadPeerIPs() {
 		if a, err := netip.ParseAddr(text); err == nil {
@@ -223,37 +216,9 @@ func (c *Client) Banned() []netip.Addr {
 
 // noteBanned counts the bans that the library has imposed for bad pieces.
 func (c *Client) noteBanned() {
-	for _, a := range c.Banned() {
+	for _, a := range c.banned() {
 		c.faults.once(a, fleet.FaultCorrupt)
 	}
-}
-
-// Seed offers the blob that info describes, reading it from blob for as long as the torrent is in the client: until Drop
-// or Close return, blob must stay open. Nothing is read before a peer asks. A piece is checked against its sum before
-// its first byte leaves; one that does not pass, or that blob fails to read, is reported through the Logger, once, and is
-// not offered again. The error is ErrInfo, ErrKnown or ErrClosed.
-func (c *Client) Seed(info []byte, blob io.ReaderAt) error {
-	i, err := ParseInfo(info)
-	if err != nil {
-		return fmt.Errorf("seeding: %w", err)
-	}
-	s := newSeed(i, blob, c.logger, func(piece int) { c.withdraw(InfoHash(info), piece) })
-	if _, err := c.add(info, &entry{seed: s}, s); err != nil {
-		return fmt.Errorf("seeding blob %s: %w", i.Digest.Short(), err)
-	}
-	return nil
-}
-
-// withdraw stops offering a piece and hangs up on everybody who was offered it: the protocol knows no way to take an
-// offer back. A peer whose request is merely rejected may never ask for anything again. Those who still need something
-// call again, and learn what there is.
-func (c *Client) withdraw(h Hash, piece int) {
-	t, ok := c.client.Torrent(metainfo.Hash(h))
-	if !ok {
-		return
-	}
-	t.Piece(piece).UpdateCompletion()
-	c.hangUp(t)
 }
 
 // hangUp ends all connections of a torrent.
@@ -273,32 +238,32 @@ func (c *Client) Fetch(info []byte, blob fleet.Blob, file File) (*Download, erro
 		return nil, fmt.Errorf("fetching: %w", err)
 	}
 	d := newDownload(c, i, InfoHash(info), file)
-	if _, err := c.add(info, &entry{download: d}, d); err != nil {
+	if err := c.add(info, d); err != nil {
 		return nil, fmt.Errorf("fetching blob %s: %w", i.Digest.Short(), err)
 	}
 	return d, nil
 }
 
-// add puts a torrent into the library, and into c before that, since the library calls back at once.
-func (c *Client) add(info []byte, e *entry, s storage.ClientImpl) (*torrent.Torrent, error) {
-	h := InfoHash(info)
+// add puts a download into the library, and into c before that, since the library calls back at once.
+func (c *Client) add(info []byte, d *Download) error {
+	h, e := InfoHash(info), &entry{download: d}
 	c.mu.Lock()
 	select {
 	case <-c.closed:
 		c.mu.Unlock()
-		return nil, ErrClosed
+		return ErrClosed
 	default:
 	}
 	if c.torrents[h] != nil {
 		c.mu.Unlock()
-		return nil, ErrKnown
+		return ErrKnown
 	}
 	c.torrents[h] = e
 	paused := c.paused
 	c.mu.Unlock()
 
 	t, _, err := c.client.AddTorrentSpec(&torrent.TorrentSpec{AddTorrentOpts: torrent.AddTorrentOpts{
-		InfoHash: metainfo.Hash(h), InfoBytes: bencode.Bytes(info), Storage: s, ChunkSize: peerproto.Integer(chunkLength),
+		InfoHash: metainfo.Hash(h), InfoBytes: bencode.Bytes(info), Storage: d, ChunkSize: peerproto.Integer(chunkLength),
 		DisallowDataUpload: paused,
 	}})
 	c.mu.Lock()
@@ -312,23 +277,21 @@ func (c *Client) add(info []byte, e *entry, s storage.ClientImpl) (*torrent.Torr
 		delete(c.torrents, h)
 	} else {
 		e.torrent = t
-		e.download.begin(t)
+		d.begin(t)
 	}
 	c.mu.Unlock()
 	if err != nil {
 		t.Drop() // which may be called again
-		return nil, err
+		return err
 	}
 	if changed {
 		c.pause(e, !paused)
 	}
-	if e.download != nil {
-		t.DownloadAll()
-	}
-	return t, nil
+	t.DownloadAll()
+	return nil
 }
 
-// Drop takes a torrent out of the client. After it returns its blob or file is no longer used. The error is ErrDropped
+// Drop takes a torrent out of the client. After it returns its file is no longer used. The error is ErrDropped
 // if there is no such torrent.
 func (c *Client) Drop(h Hash) error {
 	c.mu.Lock()
@@ -339,30 +302,10 @@ func (c *Client) Drop(h Hash) error {
 	}
 	delete(c.torrents, h)
 	c.mu.Unlock()
-	if d := e.download; d != nil {
-		d.fail(ErrDropped)
-		<-d.watched
-	}
+	e.download.fail(ErrDropped)
+	<-e.download.watched
 	e.torrent.Drop()
 	return nil
-}
-
-// Uploaded returns the bytes of payload that were sent for a torrent since it was added, or 0 for one that is not in the client.
-func (c *Client) Uploaded(h Hash) int64 {
-	t := c.torrent(h)
-	if t == nil {
-		return 0
-	}
-	return uploaded(t)
-}
-
-// Connected returns the number of peers that are connected for a torrent now, or 0 for one that is not in the client.
-func (c *Client) Connected(h Hash) int {
-	t := c.torrent(h)
-	if t == nil {
-		return 0
-	}
-	return len(t.PeerConns())
 }
 
 // torrent returns the library's torrent, or nil if it is not in the client.
@@ -386,9 +329,7 @@ func (c *Client) downloads() []*Download {
 	defer c.mu.Unlock()
 	var ds []*Download
 	for _, e := range c.torrents {
-		if e.download != nil {
-			ds = append(ds, e.download)
-		}
+		ds = append(ds, e.download)
 	}
 	return ds
 }
@@ -399,9 +340,7 @@ func (c *Client) shuns(addr netip.Addr) bool {
 	return slices.ContainsFunc(c.downloads(), func(d *Download) bool { return d.shuns(addr, now) })
 }
 
-// Seeding returns the torrents in the client, in no order.
-func (c *Client) Seeding() []Hash { return c.hashes() }
-
+// hashes returns the torrents in the client, in no order.
 func (c *Client) hashes() []Hash {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/anacrolix/torrent"
@@ -22,6 +23,17 @@ const (
 	maxChatter, chatterPerSecond = 1000, 100
 )
 
+// How the names of our programs begin: of clients, and of servers. All others are asked by way of a splitter.
+const (
+	clientID = "-GT0003-"
+	serverID = "-SM0100-"
+)
+
+func isOurs(id peerID) bool {
+	name := string(id[:])
+	return strings.HasPrefix(name, clientID) || strings.HasPrefix(name, serverID)
+}
+
 // A contact is what a download knows of a connected peer.
 type contact struct {
 	addr    netip.AddrPort // where it listens, as far as is known
@@ -32,6 +44,8 @@ type contact struct {
 	choked  bool      // it has said that it answers nothing
 	wanted  time.Time // when it last asked for a block
 	chatter int       // messages that moved no block
+	gave    time.Time // when it last sent a block, or was met
+	refused int       // requests that it, a client of ours, has rejected since then, while it said that it answers them
 }
 
 // events has the library tell c what happens. All of it is called under the library's lock: none of it may call the
@@ -66,14 +80,21 @@ func (c *Client) downloadOf(p *torrent.Peer) *Download {
 // peer names, and the other hands out metainfo that comes from controllers alone.
 func (c *Client) connected(p *torrent.PeerConn) {
 	p.LocalLtepProtocolMap = &torrent.LocalLtepProtocolMap{}
+	if !isOurs(peerID(p.PeerID)) {
+		p.PeerMaxRequests = maxAskedOfOthers
+	}
 	if d := c.downloadOf(&p.Peer); d != nil && !d.meet(p, addrOf(&p.Peer)) {
 		c.faults.add(addrOf(&p.Peer).Addr(), fleet.FaultFlood)
 		hangUpOn(p)
 	}
 }
 
-// introduced learns the port that a peer which called us listens on.
+// introduced learns the port that a peer which called us listens on. How many requests it lets wait, it says of requests of
+// another length if it is not ours; the library reads m after this.
 func (c *Client) introduced(p *torrent.PeerConn, m *peerproto.ExtendedHandshakeMessage) {
+	if m.Reqq != 0 && !isOurs(peerID(p.PeerID)) {
+		m.Reqq = min(max(1, m.Reqq/(chunkLength/partLength)), maxAskedOfOthers)
+	}
 	if d := c.downloadOf(&p.Peer); d != nil && m.Port > 0 && m.Port <= 65535 {
 		d.listens(p, netip.AddrPortFrom(addrOf(&p.Peer).Addr(), uint16(m.Port)))
 	}
@@ -159,7 +180,7 @@ func (d *Download) meet(p *torrent.PeerConn, addr netip.AddrPort) bool {
 			same++
 		}
 	}
-	d.contacts[p] = &contact{addr: addr, met: now, moved: now, choked: true}
+	d.contacts[p] = &contact{addr: addr, met: now, moved: now, gave: now, choked: true}
 	return same < maxContactsOfOne
 }
 
@@ -187,11 +208,17 @@ func (d *Download) hear(p *torrent.PeerConn, m *peerproto.Message) fleet.PeerFau
 			d.blocks++
 			d.moved = now
 			c.moved, c.mark = now, d.blocks
+			c.gave, c.refused = now, 0
 			return ""
 		case peerproto.Request:
 			c.wanted = now
 			return ""
-		case peerproto.Cancel, peerproto.Reject:
+		case peerproto.Reject:
+			if !c.choked && strings.HasPrefix(string(p.PeerID[:]), clientID) {
+				c.refused++
+			}
+			return ""
+		case peerproto.Cancel:
 			return ""
 		case peerproto.Choke:
 			c.choked = true

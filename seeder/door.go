@@ -17,6 +17,7 @@ const (
 	maxLinksOfOne      = 16   // of these, those of one address
 	maxCallsPerSecond  = 10   // of one address
 	floodPause         = 10 * time.Second
+	maxForeign         = 3     // calls of one address in a row that begin as no handshake does
 	maxCallers         = 16384 // addresses that are remembered
 	callerForgottenAge = floodPause
 )
@@ -37,6 +38,7 @@ type caller struct {
 	second      time.Time // in which calls are counted
 	calls       int
 	refused     time.Time // until when nothing is answered
+	foreign     int       // calls that began as no handshake does, since one that did
 }
 
 func newDoor(allow func(netip.Addr) bool, fault func(netip.Addr, fleet.PeerFault)) *door {
@@ -106,8 +108,12 @@ func (d *door) caller(addr netip.Addr, now time.Time) *caller {
 	return c
 }
 
-// enter turns a call into a connection, since its handshake has come. It reports whether there is room for one more.
+// enter turns a call into a connection, since its handshake has come. It reports whether there is room for one more. It
+// may be called again.
 func (p *pass) enter() bool {
+	if p.inside {
+		return true
+	}
 	p.door.mu.Lock()
 	defer p.door.mu.Unlock()
 	c := p.door.open[p.addr]
@@ -118,8 +124,19 @@ func (p *pass) enter() bool {
 	c.half--
 	p.door.links++
 	c.links++
+	c.foreign = 0
 	p.inside = true
 	return true
+}
+
+// speaksOther takes note of a call that begins as no handshake does, and reports whether that is a fault by now. A client
+// that tries an obfuscated handshake first, which looks like noise, calls again in the clear: it has done nothing wrong.
+func (p *pass) speaksOther() bool {
+	p.door.mu.Lock()
+	defer p.door.mu.Unlock()
+	c := p.door.open[p.addr]
+	c.foreign++
+	return c.foreign >= maxForeign
 }
 
 // leave ends the call or connection.

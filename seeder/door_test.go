@@ -113,6 +113,31 @@ func TestAFloodIsNotAnsweredForAWhile(t *testing.T) {
 	}
 }
 
+func TestWhoNeverShakesHandsSpeaksAnotherProtocol(t *testing.T) {
+	d, _ := testDoor(nil)
+	now := time.Now()
+	call := func(n int, foreign bool) bool {
+		now = now.Add(time.Second)
+		p := d.knock(address(n), now)
+		defer p.leave()
+		if foreign {
+			return p.speaksOther()
+		}
+		p.enter()
+		return false
+	}
+	for range 2 * maxForeign { // as a client does that tries an obfuscated handshake first
+		if call(1, true) || call(1, false) {
+			t.Fatal("a client is at fault that calls again in the clear")
+		}
+	}
+	for n := 1; n <= maxForeign; n++ {
+		if got, want := call(2, true), n == maxForeign; got != want {
+			t.Errorf("call %d that is no handshake: a fault %v, want %v", n, got, want)
+		}
+	}
+}
+
 func TestCallersAreForgotten(t *testing.T) {
 	d, _ := testDoor(nil)
 	now := time.Now()

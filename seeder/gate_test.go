@@ -105,13 +105,15 @@ func TestGarbageInsteadOfAHandshakeIsAFault(t *testing.T) {
 	info, ref := testInfo(t, blob)
 	n := fetch(t, 2, info, ref)
 	from := callFrom(68)
-	c, err := from.DialContext(t.Context(), "tcp4", n.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	closeAtEnd(t, c)
-	if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: here\r\n\r\n")); err != nil {
-		t.Fatal(err)
+	for range maxForeign {
+		c, err := from.DialContext(t.Context(), "tcp4", n.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeAtEnd(t, c)
+		if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: here\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
 	}
 	eventually(t, func() bool { return has(n.Client, netip.MustParseAddr("127.0.0.68"), fleet.FaultProtocol) },
 		func() string { return fmt.Sprint(n.Faults()) })

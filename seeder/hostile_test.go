@@ -31,6 +31,7 @@ type rogue struct {
 
 // A play is what a rogue does on a connection after the handshake; one that returns false hangs up.
 type play struct {
+	id      string      // how its id begins, instead of as our clients' do
 	greet   func(*part) // instead of saying that it has everything
 	request func(p *part, index, begin, length uint32) bool
 }
@@ -82,7 +83,9 @@ func closeAtEnd(t *testing.T, c net.Conn) (now func()) {
 
 func (r *rogue) perform(c net.Conn, p play) {
 	one := &part{rogue: r, Conn: c}
-	if _, err := c.Write(r.handshake()); err != nil {
+	hello := r.handshake()
+	copy(hello[handshakeLength-len(peerID{}):], p.id)
+	if _, err := c.Write(hello); err != nil {
 		return
 	}
 	in := bufio.NewReader(c)
@@ -113,7 +116,7 @@ func (r *rogue) perform(c net.Conn, p play) {
 func (r *rogue) handshake() []byte {
 	b := append([]byte("\x13BitTorrent protocol\x00\x00\x00\x00\x00\x00\x00\x04"), r.hash[:]...)
 	id := r.addr().String()
-	return append(b, []byte(("-RG0001-" + id + "....................")[:20])...)
+	return append(b, []byte((clientID + id + "....................")[:20])...)
 }
 
 // readBody reads a message without its length.
@@ -230,7 +233,7 @@ func TestRoguePeersAreNamedAndDoNoHarm(t *testing.T) {
 		"pieces it does not have": {27, play{request: func(p *part, index, begin, length uint32) bool {
 			p.say(16, index, begin, length) // reject
 			return true
-		}}, nobody},
+		}}, fleet.FaultStalled},
 		"rejects of what nobody asked for": {28, play{request: func(p *part, _, _, _ uint32) bool {
 			p.say(16, 3, 1, 1)
 			return true
@@ -266,6 +269,28 @@ func TestRoguePeersAreNamedAndDoNoHarm(t *testing.T) {
 			p.say(1)
 			p.say(6, 0, 0, 16<<10)
 		}}, nobody}, // it is rejected or hung up on, whatever comes first
+		"flipped bits, as another client": {36, play{id: "-XX0001-", request: func(p *part, index, begin, length uint32) bool {
+			b := p.block(index, begin, length)
+			b[0] ^= 1
+			p.sayWith(b, 7, index, begin)
+			return true
+		}}, fleet.FaultCorrupt},
+		"blocks of another length, as another client": {37, play{id: "-XX0001-", request: func(p *part, index, begin, length uint32) bool {
+			p.sayWith(p.block(index, begin, length)[1:], 7, index, begin)
+			return true
+		}}, fleet.FaultProtocol},
+		"blocks nobody asked for, as another client": {38, play{id: "-XX0001-", request: func(p *part, index, begin, length uint32) bool {
+			for range 2 {
+				p.sayWith(p.block(index, begin, length), 7, index, begin)
+			}
+			return true
+		}}, fleet.FaultProtocol},
+		"every second block, as another client": {39, play{id: "-XX0001-", request: func(p *part, index, begin, length uint32) bool {
+			if begin/partLength%2 == 0 {
+				p.sayWith(p.block(index, begin, length), 7, index, begin)
+			}
+			return true
+		}}, fleet.FaultStalled},
 		"an unknown extension": {35, play{request: func(p *part, _, _, _ uint32) bool {
 			p.sayWith([]byte("\x03d1:ade"), 20)
 			return true

@@ -1,13 +1,14 @@
 package seeder
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,11 +22,16 @@ import (
 // the library sets no deadline. It writes a keep-alive every two seconds, so there is always something to acknowledge.
 const deadPeer = 10 * time.Second
 
-// socketOptions applies deadPeer to a socket before it connects or listens; accepted connections inherit it.
+// unsent is how many bytes a socket takes before it can send them. The kernel takes megabytes otherwise: seconds, at the
+// rate that a slow link leaves one of a dozen peers, by which it learns too late what this node has and wants.
+const unsent = 64 << 10
+
+// socketOptions applies deadPeer and unsent to a socket before it connects or listens; accepted connections inherit them.
 func socketOptions(_, _ string, c syscall.RawConn) error {
 	var set error
 	err := c.Control(func(fd uintptr) {
-		set = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(deadPeer.Milliseconds()))
+		set = errors.Join(unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(deadPeer.Milliseconds())),
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent))
 	})
 	return errors.Join(err, set)
 }
@@ -134,33 +140,65 @@ type link struct {
 	net.Conn
 	addr   netip.Addr
 	client *Client
-	pass   *pass // of a peer that called
-	heard  int   // bytes of the handshake
+	pass   *pass                    // of a peer that called
+	heard  []byte                   // of its handshake
+	spoken int                      // bytes of ours
+	other  atomic.Pointer[splitter] // of a peer that is not ours
 	once   sync.Once
 }
 
 // Read reads what the peer says. It fails if that does not begin as the protocol does.
 func (l *link) Read(b []byte) (int, error) {
-	n, err := l.Conn.Read(b)
-	if l.heard < handshakeLength {
-		if wrong := l.greet(b[:n]); wrong != nil {
-			return 0, wrong
-		}
+	if s := l.other.Load(); s != nil {
+		return s.Read(b)
+	}
+	if len(l.heard) == handshakeLength {
+		return l.Conn.Read(b)
+	}
+	n, err := l.Conn.Read(b[:min(len(b), handshakeLength-len(l.heard))])
+	if wrong := l.greet(b[:n]); wrong != nil {
+		return 0, wrong
 	}
 	return n, err
 }
 
+// Write writes what the peer is to hear. Ours is a handshake first, a part of which may follow the peer's.
+func (l *link) Write(b []byte) (int, error) {
+	if l.spoken < handshakeLength {
+		n, err := l.Conn.Write(b[:min(len(b), handshakeLength-l.spoken)])
+		l.spoken += n
+		if err != nil || n == len(b) {
+			return n, err
+		}
+		more, err := l.Write(b[n:])
+		return n + more, err
+	}
+	if s := l.other.Load(); s != nil {
+		return s.Write(b)
+	}
+	return l.Conn.Write(b)
+}
+
 // greet looks at a part of the handshake.
 func (l *link) greet(b []byte) error {
-	if l.heard < len(protocolName) && !strings.HasPrefix(protocolName[l.heard:], string(b[:min(len(b), len(protocolName)-l.heard)])) {
-		l.client.faults.add(l.addr, fleet.FaultProtocol)
+	l.heard = append(l.heard, b...)
+	if n := min(len(l.heard), len(protocolName)); string(l.heard[:n]) != protocolName[:n] {
+		if l.pass == nil || l.pass.speaksOther() {
+			l.client.faults.add(l.addr, fleet.FaultProtocol)
+		}
 		return errors.New("the peer speaks another protocol")
 	}
-	l.heard += len(b)
-	if l.heard >= handshakeLength && l.pass != nil && !l.pass.enter() {
+	if len(l.heard) < handshakeLength {
+		return nil
+	}
+	if l.pass != nil && !l.pass.enter() {
 		return errors.New("too many peers")
 	}
-	return nil
+	peer, _, err := readHandshake(bytes.NewReader(l.heard))
+	if err == nil && !isOurs(peer.id) {
+		l.other.Store(newSplitter(l.Conn, peer))
+	}
+	return err
 }
 
 // Close ends the connection. It may be called again.

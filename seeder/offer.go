@@ -23,7 +23,8 @@ type offer struct {
 	actions []origin.Action
 	tick    *time.Timer
 	closed  bool
-	bytes   int64 // sent
+	sent    int64 // bytes
+	copied  int64 // bytes
 	rate    meter
 	logged  bool // that a piece is damaged
 }
@@ -123,10 +124,14 @@ func (o *offer) serve(l *peerlink) error {
 	return err
 }
 
-// sent takes note of a block that has left.
-func (o *offer) sent(l *peerlink, b origin.Block) {
+// left takes note of a block that has been sent.
+func (o *offer) left(l *peerlink, b origin.Block) {
 	o.change(func(now time.Duration) {
-		o.bytes += b.Length
+		if l.copies {
+			o.copied += b.Length
+		} else {
+			o.sent += b.Length
+		}
 		o.rate.add(now, b.Length)
 		if o.links[l.peer] == l {
 			o.origin.Sent(now, l.peer, b)
@@ -175,20 +180,15 @@ func (o *offer) close() {
 type OriginStats struct {
 	Size   int64 // of the blob, in bytes
 	Peers  int   // connected now
-	Seeds  int   // of these, those that have everything
-	Sent   int64 // bytes of payload since it was offered
-	Rate   int64 // bytes per second lately
-	Unsent int   // pieces that were never sent whole
-	Raised int   // times that a piece was shown to one peer more, because nobody else gave it away
+	Sent   int64 // bytes of payload since it was offered, but for those copied
+	Copied int64 // bytes of payload sent to those that ServerConfig.Copies names
+	Rate   int64 // bytes per second lately, of both
+	Unsent int   // pieces that were never sent whole, to anybody
 }
-
-// Ratio returns what was sent in blobs: 1 is each byte once.
-func (s OriginStats) Ratio() float64 { return float64(s.Sent) / float64(s.Size) }
 
 func (o *offer) stats() OriginStats {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	of := o.origin.Stats()
-	return OriginStats{Size: o.info.Size, Peers: len(o.links), Seeds: of.Seeds, Sent: o.bytes, Rate: o.rate.perSecond(time.Since(o.server.began)),
-		Unsent: of.Unsent, Raised: of.Raised}
+	return OriginStats{Size: o.info.Size, Peers: len(o.links), Sent: o.sent, Copied: o.copied,
+		Rate: o.rate.perSecond(time.Since(o.server.began)), Unsent: o.origin.Stats().Unsent}
 }

@@ -27,7 +27,7 @@ func (s *Server) lead(conn net.Conn, addr netip.Addr, c call) bool {
 	if p == nil || p.client.torrent(c.hello.hash) == nil || p.client.shuns(addr) {
 		return false
 	}
-	l := &link{Conn: &reread{conn, c.raw}, addr: addr, client: p.client, pass: c.pass, heard: handshakeLength}
+	l := &link{Conn: &reread{conn, c.raw}, addr: addr, client: p.client, pass: c.pass}
 	select {
 	case p.calls <- l:
 		return true

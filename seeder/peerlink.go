@@ -24,6 +24,7 @@ type peerlink struct {
 	offer  *offer
 	peer   origin.Peer
 	addr   netip.Addr
+	copies bool      // it is another controller
 	hello  handshake // the peer's
 	conn   *net.TCPConn
 	in     *messageReader
@@ -44,7 +45,7 @@ func newPeerlink(o *offer, conn *net.TCPConn, addr netip.Addr, hello handshake) 
 	if err != nil {
 		return nil, err
 	}
-	l := &peerlink{offer: o, addr: addr, hello: hello, conn: conn, out: out, in: newMessageReader(conn, o.info.Pieces(), hello.fast),
+	l := &peerlink{offer: o, addr: addr, copies: o.server.copies(addr), hello: hello, conn: conn, out: out, in: newMessageReader(conn, o.info.Pieces(), hello.fast),
 		shown: make([]byte, (o.info.Pieces()+7)/8), gone: make(chan struct{}), news: make(chan struct{}, 1)}
 	l.hangUp = sync.OnceFunc(func() {
 		close(l.gone)
@@ -129,9 +130,7 @@ func (o *offer) take(now time.Duration, l *peerlink, m *message) error {
 		err = o.origin.Request(now, l.peer, block)
 	case msgCancel:
 		o.act() // the request may have come just before
-		if l.unqueue(block) {
-			o.origin.Cancel(now, l.peer, block)
-		}
+		o.origin.Cancel(now, l.peer, block, l.unqueue(block))
 	}
 	if err != nil {
 		return malformed("%v", err)
@@ -278,7 +277,7 @@ func (l *peerlink) send(blocks []origin.Block) bool {
 			}
 			return false
 		}
-		l.offer.sent(l, b)
+		l.offer.left(l, b)
 	}
 	return true
 }

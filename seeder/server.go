@@ -30,6 +30,9 @@ type ServerConfig struct {
 	Allow func(netip.Addr) bool
 	// Rack names the rack that an address is in; nil means that all are in one. It must not block.
 	Rack func(netip.Addr) string
+	// Copies says whose bytes count as copied, not as sent: those of the other controllers, which keep the blob for nodes.
+	// It is called for every peer, and must not block; nil means nobody's.
+	Copies func(netip.Addr) bool
 	// UploadLimit is in bytes per second, 0 for no limit. SetUploadLimit replaces it.
 	UploadLimit int64
 	// MaxPeers bounds the connections for each blob; 0 means 512.
@@ -44,6 +47,7 @@ type Server struct {
 	logger   *slog.Logger
 	listener net.Listener
 	rackOf   func(netip.Addr) string
+	copies   func(netip.Addr) bool
 	maxPeers int
 	id       peerID
 	began    time.Time
@@ -80,14 +84,17 @@ func OpenServer(c ServerConfig) (*Server, error) {
 	if c.Rack == nil {
 		c.Rack = func(netip.Addr) string { return "" }
 	}
+	if c.Copies == nil {
+		c.Copies = func(netip.Addr) bool { return false }
+	}
 	l, err := openPort(c.Listen)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{logger: c.Logger, listener: l, rackOf: c.Rack, maxPeers: c.MaxPeers, began: time.Now(), turns: newTurns(c.UploadLimit),
-		buffers: newOutletBuffers(), patience: handshakePatience, closed: make(chan struct{}), offers: map[Hash]*offer{}, callers: map[net.Conn]struct{}{}}
+	s := &Server{logger: c.Logger, listener: l, rackOf: c.Rack, copies: c.Copies, maxPeers: c.MaxPeers, began: time.Now(),
+		turns: newTurns(c.UploadLimit), buffers: newOutletBuffers(), patience: handshakePatience, closed: make(chan struct{}), offers: map[Hash]*offer{}, callers: map[net.Conn]struct{}{}}
 	s.door = newDoor(c.Allow, func(a netip.Addr, f fleet.PeerFault) { s.faults.add(a, f) })
-	_, _ = rand.Read(s.id[copy(s.id[:], "-SM0100-"):]) // it never fails
+	_, _ = rand.Read(s.id[copy(s.id[:], serverID):]) // it never fails
 	s.checks = make(chan *[]byte, runtime.GOMAXPROCS(0))
 	for range cap(s.checks) {
 		b := make([]byte, 256<<10)
@@ -126,7 +133,7 @@ func (s *Server) Close() {
 		}
 		s.mu.Unlock()
 	})
-	for _, h := range s.Offered() {
+	for _, h := range s.hashes() {
 		s.Withdraw(h)
 	}
 }
@@ -216,8 +223,11 @@ func (s *Server) Stats(h Hash) (OriginStats, bool) {
 	return o.stats(), true
 }
 
-// Offered returns the blobs on offer, in no order.
-func (s *Server) Offered() []Hash {
+// Faults returns what peers did wrong, the latest first.
+func (s *Server) Faults() []Fault { return s.faults.list() }
+
+// hashes returns the blobs on offer, in no order.
+func (s *Server) hashes() []Hash {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	hs := make([]Hash, 0, len(s.offers))
@@ -226,9 +236,6 @@ func (s *Server) Offered() []Hash {
 	}
 	return hs
 }
-
-// Faults returns what peers did wrong, the latest first.
-func (s *Server) Faults() []Fault { return s.faults.list() }
 
 func (s *Server) offer(h Hash) *offer {
 	s.mu.Lock()

@@ -40,13 +40,13 @@ func TestASwarmCostsItsOriginOneImage(t *testing.T) {
 	s := offering(t, 1, info, onDisk(t, blob), ServerConfig{})
 	for _, n := range crowd(t, 2, 8, info, blob, s.Addr()) {
 		n.mustComplete(t, blob)
-		if banned := n.Banned(); len(banned) != 0 {
+		if banned := n.banned(); len(banned) != 0 {
 			t.Errorf("%s banned %v", n.Addr(), banned)
 		}
 	}
 	got := statsOf(t, s, info)
-	if got.Ratio() < 1 || got.Ratio() > most || got.Unsent != 0 {
-		t.Errorf("the origin sent %.2f images: %+v", got.Ratio(), got)
+	if got.ratio() < 1 || got.ratio() > most || got.Unsent != 0 {
+		t.Errorf("the origin sent %.2f images: %+v", got.ratio(), got)
 	}
 	if faults := s.Faults(); len(faults) != 0 {
 		t.Errorf("faults: %v", faults)
@@ -97,8 +97,8 @@ func TestASwarmGoesOnAroundBadPeers(t *testing.T) {
 			for _, n := range crowd(t, 2, 6, info, blob, s.Addr()) {
 				n.mustComplete(t, blob)
 			}
-			if got := statsOf(t, s, info); got.Ratio() > most+1 {
-				t.Errorf("the origin sent %.2f images: %+v", got.Ratio(), got)
+			if got := statsOf(t, s, info); got.ratio() > most+1 {
+				t.Errorf("the origin sent %.2f images: %+v", got.ratio(), got)
 			}
 		})
 	}
@@ -128,8 +128,8 @@ func TestTwoOriginsShareAndOneIsEnough(t *testing.T) {
 			t.Errorf("the two sent %d and %d bytes of %d", statsOf(t, a, info).Sent, statsOf(t, b, info).Sent, len(blob))
 		}
 		for _, s := range []*Server{a, b} {
-			if got := statsOf(t, s, info); got.Ratio() < 0.3 {
-				t.Errorf("one of the two sent only %.2f images", got.Ratio())
+			if got := statsOf(t, s, info); got.ratio() < 0.3 {
+				t.Errorf("one of the two sent only %.2f images", got.ratio())
 			}
 		}
 	})
@@ -181,8 +181,8 @@ func TestFetchersAtServersPortsTrade(t *testing.T) {
 	for _, n := range nodes {
 		n.mustComplete(t, blob)
 	}
-	if got := statsOf(t, source, info); got.Ratio() > most {
-		t.Errorf("the first sent %.2f images", got.Ratio())
+	if got := statsOf(t, source, info); got.ratio() > most {
+		t.Errorf("the first sent %.2f images", got.ratio())
 	}
 }
 

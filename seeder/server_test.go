@@ -73,6 +73,9 @@ func statsOf(t *testing.T, s *Server, info []byte) OriginStats {
 	return stats
 }
 
+// ratio returns what was sent in blobs: 1 is each byte once.
+func (s OriginStats) ratio() float64 { return float64(s.Sent) / float64(s.Size) }
+
 // A guest is a peer that speaks the protocol by hand.
 type guest struct {
 	*net.TCPConn
@@ -399,7 +402,7 @@ func TestWhatIsDoubtedIsCheckedAgain(t *testing.T) {
 	n := fetchAll(3)
 	good := int64(len(blob)) - 256<<10
 	eventually(t, func() bool { return n.Progress().Have == good }, func() string { return fmt.Sprint(n.Progress()) })
-	if banned := n.Banned(); len(banned) != 0 {
+	if banned := n.banned(); len(banned) != 0 {
 		t.Errorf("banned: %v", banned)
 	}
 }

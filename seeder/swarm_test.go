@@ -8,10 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http/httptest"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -20,7 +18,6 @@ import (
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
-	"github.com/samara-hpc/samara/seeder/handout"
 )
 
 // patience is how long a test waits for what must happen; a loaded machine needs a fraction of it.
@@ -129,45 +126,10 @@ func (n node) mustComplete(t *testing.T, blob []byte) Progress {
 	return p
 }
 
-func TestSwarmDeliversAndAccounts(t *testing.T) {
-	blob := testBlob(12<<20 + 12345)
-	info, ref := testInfo(t, blob)
-	origin := openClient(t, 1, nil)
-	if err := origin.Seed(info, bytes.NewReader(blob)); err != nil {
-		t.Fatal(err)
-	}
-	nodes := make([]node, 4)
-	addrs := []netip.AddrPort{origin.Addr()}
-	for i := range nodes {
-		nodes[i] = fetch(t, byte(2+i), info, ref)
-		addrs = append(addrs, nodes[i].Addr())
-	}
-	for _, n := range nodes {
-		feed(t, n.Download, addrs...)
-	}
-	var received, uploaded int64
-	for _, n := range nodes {
-		p := n.mustComplete(t, blob)
-		received += p.FromOrigin
-	}
-	uploaded = origin.Uploaded(InfoHash(info))
-	if uploaded < received || received < int64(len(blob)) {
-		t.Errorf("the origin sent %d bytes, the nodes received %d from it, the blob has %d", uploaded, received, len(blob))
-	}
-	for _, n := range nodes {
-		if banned := n.Banned(); len(banned) != 0 {
-			t.Errorf("%s banned %v", n.Addr(), banned)
-		}
-	}
-}
-
 func TestSwarmOutlivesItsOrigin(t *testing.T) {
 	blob := testBlob(4 << 20)
 	info, ref := testInfo(t, blob)
-	origin := openClient(t, 1, nil)
-	if err := origin.Seed(info, bytes.NewReader(blob)); err != nil {
-		t.Fatal(err)
-	}
+	origin := offering(t, 1, info, bytes.NewReader(blob), ServerConfig{})
 	first, second := fetch(t, 2, info, ref), fetch(t, 3, info, ref)
 	feed(t, first.Download, origin.Addr(), second.Addr())
 	feed(t, second.Download, origin.Addr(), first.Addr())
@@ -189,10 +151,7 @@ func TestSwarmOutlivesItsOrigin(t *testing.T) {
 func TestSwarmNeedsOnlyOneDirection(t *testing.T) {
 	blob := testBlob(1 << 20)
 	info, ref := testInfo(t, blob)
-	holder := openClient(t, 2, nil)
-	if err := holder.Seed(info, bytes.NewReader(blob)); err != nil {
-		t.Fatal(err)
-	}
+	holder := offering(t, 2, info, bytes.NewReader(blob), ServerConfig{})
 	late := fetch(t, 3, info, ref)
 	// The port refuses calls at first, and is forgotten by a client that is told of it once.
 	feed(t, late.Download, netip.MustParseAddrPort("127.0.0.9:9"), late.Addr(), holder.Addr(), netip.AddrPort{})
@@ -244,44 +203,6 @@ func (l *tally) with(text string) []string {
 	return found
 }
 
-func TestSwarmNeverDeliversWhatTheOriginCannotRead(t *testing.T) {
-	blob := testBlob(2<<20 + 77)
-	info, ref := testInfo(t, blob)
-	for name, bad := range map[string]damaged{
-		"a flipped byte": {blob: blob, at: 1<<20 + 5},
-		"a read error":   {blob: blob, at: 1<<20 + 5, err: errors.New("blobs/ab: checksum of block 9 is wrong: delete the file")},
-	} {
-		t.Run(name, func(t *testing.T) {
-			log := new(tally)
-			broken := openClient(t, 1, slog.New(slog.NewTextHandler(log, nil)))
-			if err := broken.Seed(info, bad); err != nil {
-				t.Fatal(err)
-			}
-			n := fetch(t, 2, info, ref)
-			feed(t, n.Download, broken.Addr())
-			good := int64(len(blob)) - 256<<10
-			eventually(t, func() bool { return n.Progress().Have == good }, func() string { return fmt.Sprint(n.Progress()) })
-			eventually(t, func() bool { return len(log.with("ERROR")) > 0 }, func() string { return "the origin says nothing" })
-			if lines := log.with("ERROR"); len(lines) != 1 || !strings.Contains(lines[0], "piece=4") ||
-				bad.err != nil && !strings.Contains(lines[0], bad.err.Error()) {
-				t.Errorf("the origin says %q, want one line that names the piece and the reason", lines)
-			}
-			if p := n.Progress(); p.Complete || p.FromOrigin != good {
-				t.Errorf("got %+v, want %d bytes from the origin", p, good)
-			}
-			// A sound holder completes it.
-			sound := openClient(t, 3, nil)
-			if err := sound.Seed(info, bytes.NewReader(blob)); err != nil {
-				t.Fatal(err)
-			}
-			feed(t, n.Download, sound.Addr())
-			if p := n.mustComplete(t, blob); p.FromPeers != 256<<10 {
-				t.Errorf("got %d bytes from the sound holder, want one piece", p.FromPeers)
-			}
-		})
-	}
-}
-
 func eventually(t *testing.T, ok func() bool, state func() string) {
 	t.Helper()
 	deadline := time.After(patience)
@@ -312,10 +233,7 @@ func (f *fullFile) WriteAt(b []byte, off int64) (int, error) {
 func TestFetchSaysWhenTheFileIsFull(t *testing.T) {
 	blob := testBlob(2 << 20)
 	info, ref := testInfo(t, blob)
-	origin := openClient(t, 1, nil)
-	if err := origin.Seed(info, bytes.NewReader(blob)); err != nil {
-		t.Fatal(err)
-	}
+	origin := offering(t, 1, info, bytes.NewReader(blob), ServerConfig{})
 	f, err := os.Create(filepath.Join(t.TempDir(), "blob"))
 	if err != nil {
 		t.Fatal(err)
@@ -339,25 +257,19 @@ func TestFetchSaysWhenTheFileIsFull(t *testing.T) {
 func TestClientRefusesAndDrops(t *testing.T) {
 	blob := testBlob(100)
 	info, ref := testInfo(t, blob)
-	c := openClient(t, 1, nil)
-	if err := c.Seed(info, bytes.NewReader(blob)); err != nil {
-		t.Fatal(err)
+	n := fetch(t, 1, info, ref)
+	c := n.Client
+	if _, err := c.Fetch(info, ref, n.file); !errors.Is(err, ErrKnown) {
+		t.Errorf("fetching twice: got error %v, want ErrKnown", err)
 	}
-	if err := c.Seed(info, bytes.NewReader(blob)); !errors.Is(err, ErrKnown) {
-		t.Errorf("seeding twice: got error %v, want ErrKnown", err)
-	}
-	if err := c.Seed([]byte("de"), nil); !errors.Is(err, ErrInfo) {
+	if _, err := c.Fetch([]byte("de"), ref, n.file); !errors.Is(err, ErrInfo) {
 		t.Errorf("a bad info: got error %v, want ErrInfo", err)
 	}
-	if err := c.Drop(InfoHash(info)); err != nil {
+	if err := c.Drop(n.Hash()); err != nil {
 		t.Error(err)
 	}
-	if err := c.Drop(InfoHash(info)); !errors.Is(err, ErrDropped) {
+	if err := c.Drop(n.Hash()); !errors.Is(err, ErrDropped) {
 		t.Errorf("dropping twice: got error %v, want ErrDropped", err)
-	}
-	n := fetch(t, 2, info, ref)
-	if err := n.Client.Drop(n.Hash()); err != nil {
-		t.Error(err)
 	}
 	if err := n.Wait(t.Context()); !errors.Is(err, ErrDropped) {
 		t.Errorf("waiting for a dropped download: got error %v, want ErrDropped", err)
@@ -373,8 +285,8 @@ func TestClientRefusesAndDrops(t *testing.T) {
 	}
 	addr := c.Addr()
 	c.Close()
-	if err := c.Seed(info, bytes.NewReader(blob)); !errors.Is(err, ErrClosed) {
-		t.Errorf("seeding after Close: got error %v, want ErrClosed", err)
+	if _, err := c.Fetch(info, ref, n.file); !errors.Is(err, ErrClosed) {
+		t.Errorf("fetching after Close: got error %v, want ErrClosed", err)
 	}
 	again, err := Open(Config{Listen: addr})
 	if err != nil {
@@ -392,54 +304,13 @@ func TestClientRefusesAndDrops(t *testing.T) {
 func TestUploadLimitHolds(t *testing.T) {
 	blob := testBlob(3 << 20)
 	info, ref := testInfo(t, blob)
-	origin := openClient(t, 1, nil)
-	origin.SetUploadLimit(1) // a byte per second, once the burst is used up
-	if err := origin.Seed(info, bytes.NewReader(blob)); err != nil {
-		t.Fatal(err)
-	}
+	giver := holder(t, 3, info, blob)
+	giver.SetUploadLimit(1) // a byte per second, once the burst is used up
 	n := fetch(t, 2, info, ref)
-	feed(t, n.Download, origin.Addr())
-	sent := func() int64 { return origin.Uploaded(InfoHash(info)) }
-	eventually(t, func() bool { return sent() == maxRequest }, func() string { return fmt.Sprint("sent: ", sent()) })
-	origin.SetUploadLimit(0)
+	feed(t, n.Download, giver.Addr())
+	eventually(t, func() bool { return giver.Progress().Uploaded == maxRequest }, func() string { return fmt.Sprint(giver.Progress()) })
+	giver.SetUploadLimit(0)
 	n.mustComplete(t, blob)
-}
-
-func TestAria2DownloadsThroughTheTracker(t *testing.T) {
-	aria2, err := exec.LookPath("aria2c")
-	if err != nil {
-		t.Fatalf("%v: apt-get install aria2", err)
-	}
-	blob := testBlob(3<<20 + 1)
-	info, ref := testInfo(t, blob)
-	origin := openClient(t, 1, nil)
-	if err := origin.Seed(info, bytes.NewReader(blob)); err != nil {
-		t.Fatal(err)
-	}
-	tracker := httptest.NewServer(NewTracker(TrackerConfig{Members: func(h Hash) []handout.Member {
-		if h != InfoHash(info) {
-			return nil
-		}
-		return []handout.Member{{Name: "c1", Addr: origin.Addr(), Holding: handout.HoldsAll, Alive: true, Origin: true}}
-	}}))
-	defer tracker.Close()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "image.torrent")
-	if err := os.WriteFile(file, TorrentFile(info, []string{tracker.URL + "/announce"}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, aria2, "--no-conf", "--dir="+dir, "--seed-time=0", "--enable-dht=false", "--enable-dht6=false",
-		"--bt-enable-lpd=false", "--enable-peer-exchange=false", "--listen-port="+freePort(t), "--interface=127.0.0.1",
-		"--follow-torrent=mem", "--summary-interval=0", "--file-allocation=none", "--no-proxy=*", file)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
-	}
-	got, err := os.ReadFile(filepath.Join(dir, ref.Digest.String()))
-	if err != nil || !bytes.Equal(got, blob) {
-		t.Fatalf("aria2c's file differs from the blob (error %v)", err)
-	}
 }
 
 // freePort returns a TCP port that was free a moment ago.
@@ -454,51 +325,10 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-func TestPeerThatSendsBadPiecesIsBanned(t *testing.T) {
-	blob := testBlob(2 << 20)
-	info, ref := testInfo(t, blob)
-	i, err := ParseInfo(info)
-	if err != nil {
-		t.Fatal(err)
-	}
-	liar := openClient(t, 2, nil)
-	s := newSeed(i, damaged{blob: blob, at: 5}, slog.New(slog.DiscardHandler), nil)
-	for p := range s.state {
-		s.state[p].Store(pieceGood) // so it checks nothing before it sends
-	}
-	if _, err := liar.add(info, &entry{seed: s}, s); err != nil {
-		t.Fatal(err)
-	}
-	n := fetch(t, 3, info, ref)
-	feed(t, n.Download, liar.Addr())
-	eventually(t, func() bool { return len(n.Banned()) > 0 }, func() string { return "nobody is banned" })
-	if got := fmt.Sprint(n.Banned()); got != "[127.0.0.2]" {
-		t.Errorf("banned: got %s, want the liar", got)
-	}
-	honest := openClient(t, 4, nil)
-	if err := honest.Seed(info, bytes.NewReader(blob)); err != nil {
-		t.Fatal(err)
-	}
-	feed(t, n.Download, liar.Addr(), honest.Addr())
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := n.Wait(ctx); err != nil {
-		t.Fatal(err)
-	}
-	got, err := io.ReadAll(io.NewSectionReader(n.file, 0, int64(len(blob))+1))
-	if err != nil || !bytes.Equal(got, blob) {
-		t.Errorf("the file differs from the blob (error %v)", err)
-	}
-}
-
 func TestHangUpStartsAnew(t *testing.T) {
 	blob := testBlob(3 << 20) // more than the burst, so that the connection lasts
 	info, ref := testInfo(t, blob)
-	origin := openClient(t, 1, nil)
-	origin.SetUploadLimit(1)
-	if err := origin.Seed(info, bytes.NewReader(blob)); err != nil {
-		t.Fatal(err)
-	}
+	origin := offering(t, 1, info, bytes.NewReader(blob), ServerConfig{UploadLimit: 1})
 	n := fetch(t, 2, info, ref)
 	feed(t, n.Download, origin.Addr())
 	eventually(t, func() bool { return n.connectedTo()[origin.Addr()] }, func() string { return "no connection" })

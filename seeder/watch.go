@@ -18,6 +18,9 @@ const (
 	// longPatience is the most. A controller is given that much in any case: it serves more peers than a node does, and
 	// under a limit.
 	longPatience = 20 * time.Second
+	// maxRefused is how many requests a peer may reject before it has sent a block. A node rejects what came before it said that
+	// it answers nothing, or what it finds damaged, once.
+	maxRefused = 4
 	// fairShare is how many blocks others send on average before a peer that sent none in that time has stalled.
 	fairShare = 8
 	// nudgeAfter is how long a peer that holds something we want may go without a request.
@@ -36,15 +39,14 @@ type shun struct {
 	times int
 }
 
-// begin starts the progress watch; it does nothing for nil.
+// begin gives a download its torrent, and starts to watch it.
 func (d *Download) begin(t *torrent.Torrent) {
-	if d != nil {
-		d.torrent = t
-		go d.watch()
-	}
+	d.torrent = t
+	go d.watch()
 }
 
-// watch hangs up on peers that hold the download up, until it is complete or has failed.
+// watch hangs up on peers that hold the download up, until it is complete or has failed, and then on those that it can do
+// nothing for.
 func (d *Download) watch() {
 	defer close(d.watched)
 	tick := time.NewTicker(watchEvery)
@@ -62,6 +64,7 @@ func (d *Download) watch() {
 		d.dropStalled(time.Now())
 		d.nudge(time.Now())
 		if d.settle() && d.finished() {
+			d.release()
 			return
 		}
 	}
@@ -112,8 +115,14 @@ func (d *Download) stalled(now time.Time) map[*torrent.PeerConn]bool {
 	stalled := make(map[*torrent.PeerConn]bool)
 	for p, c := range d.contacts {
 		waited, least := now.Sub(c.moved), blockPatience
-		if d.client.isOrigin(c.addr.Addr()) {
+		origin := d.client.isOrigin(c.addr.Addr())
+		if origin {
 			least = longPatience
+		}
+		if !origin && c.refused >= maxRefused && now.Sub(c.gave) >= blockPatience {
+			stalled[p] = true
+			d.shun(c.addr.Addr(), now)
+			continue
 		}
 		if c.asked == 0 || waited < least {
 			continue

@@ -33,12 +33,13 @@ func newCrew(t *testing.T, n int, origin bool) *crew {
 	c := &crew{Download: newDownload(client, i, InfoHash(info), nil), at: time.Now()}
 	for k := range n {
 		p := new(torrent.PeerConn)
+		copy(p.PeerID[:], clientID)
 		c.meet(p, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(k)}), 1))
 		c.ask(p, k%i.Pieces(), 10)
 		c.peers = append(c.peers, p)
 	}
 	for _, x := range c.contacts {
-		x.met, x.moved, x.choked = c.at, c.at, false
+		x.met, x.moved, x.gave, x.choked = c.at, c.at, c.at, false
 	}
 	c.moved = c.at
 	return c
@@ -48,9 +49,17 @@ func newCrew(t *testing.T, n int, origin bool) *crew {
 func (c *crew) deliver(peers ...int) {
 	for _, k := range peers {
 		c.hear(c.peers[k], &peerproto.Message{Type: peerproto.Piece})
-		c.contacts[c.peers[k]].moved = c.at
+		c.contacts[c.peers[k]].moved, c.contacts[c.peers[k]].gave = c.at, c.at
 		c.moved = c.at
 	}
+}
+
+// refuse has a peer reject so many requests, which the download makes again.
+func (c *crew) refuse(k, n int) {
+	for range n {
+		c.hear(c.peers[k], &peerproto.Message{Type: peerproto.Reject})
+	}
+	c.contacts[c.peers[k]].moved = c.at
 }
 
 func TestStalledIsWhoSendsLessThanOthers(t *testing.T) {
@@ -86,6 +95,36 @@ func TestStalledIsWhoSendsLessThanOthers(t *testing.T) {
 		"nothing moves":                           {3, false, func(c *crew) { second(c, 5, func(*crew) {}) }, "[0 1 2]"},
 		"nothing moves, not even from the origin": {2, true, func(c *crew) { second(c, 19, func(*crew) {}) }, "[1]"},
 		"the origin is silent for long":           {2, true, func(c *crew) { second(c, 20, func(c *crew) { c.deliver(1) }) }, "[0]"},
+		"one rejects whatever it is asked for": {3, false, func(c *crew) {
+			second(c, 5, func(c *crew) {
+				c.deliver(1, 2)
+				c.refuse(0, 2)
+			})
+		}, "[0]"},
+		"one rejects much and sends a little": {3, false, func(c *crew) {
+			second(c, 5, func(c *crew) {
+				c.refuse(0, maxRefused)
+				c.deliver(0, 1, 2)
+			})
+		}, "[]"},
+		"one rejects what came before it choked": {3, false, func(c *crew) {
+			c.hear(c.peers[0], &peerproto.Message{Type: peerproto.Choke})
+			c.refuse(0, 2*maxRefused)
+			second(c, 5, func(c *crew) { c.deliver(1, 2) })
+		}, "[]"},
+		"a client of others rejects whatever it is asked for": {3, false, func(c *crew) {
+			copy(c.peers[0].PeerID[:], "-LT2080-")
+			second(c, 5, func(c *crew) {
+				c.deliver(1, 2)
+				c.refuse(0, 2)
+			})
+		}, "[]"},
+		"the origin rejects": {2, true, func(c *crew) {
+			second(c, 5, func(c *crew) {
+				c.refuse(0, 2)
+				c.deliver(1)
+			})
+		}, "[]"},
 		"who is asked for nothing owes nothing": {2, false, func(c *crew) {
 			c.ask(c.peers[0], 0, -10)
 			second(c, 60, func(c *crew) { c.deliver(1) })

@@ -37,9 +37,9 @@ and --origin-upload what each controller sends to swarms: rates per second, in k
 kbit, Mbit or Gbit, or none. A node that boots is not limited.
 
 While --pause-file exists in a node's root, or --pause-command exits with 0 there, the node sends
-nothing, and other nodes are not told of it: so that a job has the network to itself. The file is
-looked at every 5 seconds. The command is run by /bin/sh every 30 seconds, for 10 seconds at most.
-"" takes either away. Nodes hear of a change within half a minute, without a boot.`,
+nothing, so that a job has the network to itself; whoever asks it goes elsewhere. The file is looked
+at every 5 seconds. The command is run as root by /bin/sh every 30 seconds, for 10 seconds at most.
+A check that cannot be made pauses nothing; samara node show has the reason. "" takes either away. Nodes hear of a change within half a minute, without a boot.`,
 		Example: `  samara cluster set --ssh-key /root/.ssh/id_ed25519.pub
   samara cluster set --node-upload 1Gbit --origin-upload 5GB
   samara cluster set --pause-file /run/job --dry-run

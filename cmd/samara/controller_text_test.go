@@ -152,7 +152,7 @@ func TestStatus(t *testing.T) {
 images      3 versions, 12 blobs, 2.0 GB; 70 GB of 100 GB free
 `
 	const rest = `boot        0 DHCP requests, 0 answers, 0 malformed, 0 of unknown machines; 0 TFTP files, 0 HTTP requests
-swarm       0 blobs seeded, 0 peers, 0 B sent by this controller
+swarm       0 blobs seeded, 0 peers, 0 B sent to nodes by this controller
 mesh        13 members alive
 `
 	for what, c := range map[string]struct {

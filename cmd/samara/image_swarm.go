@@ -28,9 +28,9 @@ func newImageSwarm(g *global) *cobra.Command {
 		Use:   "swarm NAME[:VERSION]",
 		Short: "Show how an image spreads over the nodes",
 		Long: `Show how an image spreads over the nodes: who holds how much of it, by rack; how much of it each
-controller sent, in images (1.00 is each byte once, however many nodes there are); which nodes lag
-and why; and which peers others complain about. It is one line if every node holds the image and
-nothing is wrong.
+controller sent to nodes, in images (1.00 is each byte once, however many nodes there are), and, under
+COPIED, to other controllers; which nodes lag and why; and which peers others complain about. It is one
+line if every node holds the image and nothing is wrong.
 
 With --watch it is shown anew every two seconds until it is interrupted; where the standard output is
 no terminal, as a line each ten seconds if something has changed.`,

@@ -18,7 +18,8 @@ func newImageTorrent(g *global) *cobra.Command {
 		Use:   "torrent NAME[:VERSION]",
 		Short: "Write an image's .torrent file",
 		Long: `Write an image's .torrent file, with which any BitTorrent client can join the swarm through the
-controllers' tracker. It is NAME.torrent unless --file says otherwise.`,
+controllers' tracker, from the address of a node or of a controller: nobody speaks to others. It is
+NAME.torrent unless --file says otherwise.`,
 		Example: `  samara image torrent debian
   samara image torrent debian:3 --file - | aria2c --seed-time=0 --torrent-file=/dev/stdin`,
 		Args:              cobra.ExactArgs(1),

@@ -26,9 +26,10 @@ func newNodeList(g *global) *cobra.Command {
 		Long: `List nodes, with what their profiles say, and what they do. Nodes that show the same share a line; csv
 has a line for each. STATE is the last phase of the newest boot: ready for a node that is
 up, unseen for one that no controller has heard of since it started, failing for one whose boot
-tries a step again and again, silent for one that has not been heard of for five minutes, discovering
-for one that waits for an unknown machine (see samara node discover). What several of its peers
-complain about follows: "ready, sends corrupt pieces"; they do not ask such a node any more.`,
+tries a step again and again, or that cannot tell whether to pause (samara cluster set), silent for
+one that has not been heard of for five minutes, discovering for one that waits for an unknown
+machine (see samara node discover). What several of its peers complain about follows: "ready, sends
+corrupt pieces"; they do not ask such a node any more.`,
 		Example: `  samara node list
   samara node list '@rack3,!n7' -l
   samara node list --fields image,kernel_args,interfaces.*.ip

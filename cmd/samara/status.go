@@ -86,7 +86,7 @@ func statusTable(s api.Status) table {
 	}
 	t.add("boot", fmt.Sprintf("%d DHCP requests, %d answers, %d malformed, %d of unknown machines; %d TFTP files, %d HTTP requests",
 		s.Boot.Requests, s.Boot.Answers, s.Boot.Malformed, s.Boot.Unknown, s.Boot.TFTP, s.Boot.HTTP))
-	t.add("swarm", fmt.Sprintf("%s seeded, %s, %s sent by this controller", count(s.Seeding.Torrents, "blob"), count(s.Seeding.Peers, "peer"), size(s.Seeding.OriginBytes)))
+	t.add("swarm", fmt.Sprintf("%s seeded, %s, %s sent to nodes by this controller", count(s.Seeding.Torrents, "blob"), count(s.Seeding.Peers, "peer"), size(s.Seeding.OriginBytes)))
 	t.add("mesh", count(s.Members, "member")+" alive")
 	return t
 }

@@ -66,7 +66,7 @@ func busySwarm() api.SwarmView {
 		v.Racks = append(v.Racks, r)
 	}
 	v.Controllers = []api.SwarmController{
-		{ID: "head1", Alive: true, Offers: true, Peers: 64, Sent: 600e6, Ratio: 0.5, Rate: 24e6, Unsent: 12},
+		{ID: "head1", Alive: true, Offers: true, Peers: 64, Sent: 600e6, Copied: 1.2e9, Ratio: 0.5, Rate: 24e6, Unsent: 12},
 		{ID: "head2", Alive: true, Unsent: 1200},
 		{ID: "head3", Sent: 636e6, Ratio: 0.53},
 	}

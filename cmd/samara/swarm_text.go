@@ -42,18 +42,28 @@ func swarmIsWell(v api.SwarmView) bool {
 	return v.Nodes.Complete == v.Nodes.Total && len(v.Stragglers) == 0 && len(v.Suspects) == 0 && !slices.ContainsFunc(v.Controllers, idle)
 }
 
-// swarmLine writes "all 312 nodes hold debian:3; controllers sent 1.03 images", or how far they are.
+// swarmLine writes "all 312 nodes hold debian:3, 3 of them send nothing now; controllers sent 1.03 images", or how far
+// they are.
 func swarmLine(v api.SwarmView) string {
 	n, sent := v.Nodes, fmt.Sprintf("controllers sent %.2f images", v.Ratio)
 	switch {
 	case n.Total == 0:
 		return fmt.Sprintf("no node boots %s; %s", v.Image, sent)
+	case n.Complete == n.Total && n.Total == 1 && n.Paused == 1:
+		return fmt.Sprintf("the one node that boots %s holds it, and sends nothing now; %s", v.Image, sent)
 	case n.Complete == n.Total && n.Total == 1:
 		return fmt.Sprintf("the one node that boots %s holds it; %s", v.Image, sent)
-	case n.Complete == n.Total:
-		return fmt.Sprintf("all %d nodes hold %s; %s", n.Total, v.Image, sent)
 	}
 	line := fmt.Sprintf("%d of %s hold %s", n.Complete, count(n.Total, "node"), v.Image)
+	if n.Complete == n.Total {
+		line = fmt.Sprintf("all %d nodes hold %s", n.Total, v.Image)
+	}
+	switch {
+	case n.Paused == 1:
+		line += ", 1 of them sends nothing now"
+	case n.Paused > 1:
+		line += fmt.Sprintf(", %d of them send nothing now", n.Paused)
+	}
 	if n.Fetching > 0 {
 		line += fmt.Sprintf(", %d fetch it at %s/s", n.Fetching, size(v.Rate))
 	}
@@ -77,7 +87,7 @@ func swarmTable(v api.SwarmView) table {
 	t.add("image", fmt.Sprintf("%s, %s in %s", v.Image, size(v.Size), count(v.Pieces, "piece")))
 	t.add("nodes", nodes)
 	t.add("rate", rate)
-	t.add("controllers", fmt.Sprintf("sent %s, %.2f images", size(v.Sent), v.Ratio))
+	t.add("controllers", fmt.Sprintf("sent %s to nodes, %.2f images", size(v.Sent), v.Ratio))
 	return t
 }
 
@@ -149,7 +159,7 @@ func bar(share float64) string {
 }
 
 func originTable(all []api.SwarmController) table {
-	t := table{head: []string{"CONTROLLER", "STATE", "PEERS", "SENT", "IMAGES", "RATE", "UNSENT"}}
+	t := table{head: []string{"CONTROLLER", "STATE", "PEERS", "SENT", "IMAGES", "COPIED", "RATE", "UNSENT"}}
 	for _, c := range all {
 		state := "offers it"
 		switch {
@@ -158,7 +168,7 @@ func originTable(all []api.SwarmController) table {
 		case !c.Offers:
 			state = "lacks it"
 		}
-		t.add(c.ID, state, strconv.Itoa(c.Peers), size(c.Sent), fmt.Sprintf("%.2f", c.Ratio), size(c.Rate)+"/s", count(c.Unsent, "piece"))
+		t.add(c.ID, state, strconv.Itoa(c.Peers), size(c.Sent), fmt.Sprintf("%.2f", c.Ratio), size(c.Copied), size(c.Rate)+"/s", count(c.Unsent, "piece"))
 	}
 	return t
 }

@@ -14,21 +14,28 @@ import (
 )
 
 func TestSwarmOnOneScreen(t *testing.T) {
-	nobody, one := doneSwarm(), doneSwarm()
+	nobody, one, idle := doneSwarm(), doneSwarm(), doneSwarm()
 	nobody.Nodes, nobody.Ratio = api.SwarmNodes{}, 0
 	one.Nodes = api.SwarmNodes{Total: 1, Complete: 1}
+	silent := one
+	silent.Nodes.Paused, idle.Nodes.Paused = 1, 1
+	jobs := doneSwarm()
+	jobs.Nodes.Paused = 3
 	for what, c := range map[string]struct {
 		v    api.SwarmView
 		want string
 	}{
 		"nobody boots it": {nobody, "no node boots debian:3; controllers sent 0.00 images\n"},
 		"one node":        {one, "the one node that boots debian:3 holds it; controllers sent 1.03 images\n"},
+		"one, paused":     {silent, "the one node that boots debian:3 holds it, and sends nothing now; controllers sent 1.03 images\n"},
 		"all is well":     {doneSwarm(), "all 312 nodes hold debian:3; controllers sent 1.03 images\n"},
+		"one is paused":   {idle, "all 312 nodes hold debian:3, 1 of them sends nothing now; controllers sent 1.03 images\n"},
+		"some are paused": {jobs, "all 312 nodes hold debian:3, 3 of them send nothing now; controllers sent 1.03 images\n"},
 		"under way": {busySwarm(), `
 image        debian:3, 1.2 GB in 1200 pieces
 nodes        50 of 210 hold it, 140 fetching, 20 silent; 2 of those that hold it send nothing now
 rate         1.4 GB/s to nodes, 1m30s left
-controllers  sent 1.2 GB, 1.03 images
+controllers  sent 1.2 GB to nodes, 1.03 images
 
 RACK          NODES  COMPLETE  HAVE
 r06           10     0         #-------------------   5%
@@ -45,23 +52,23 @@ r15           10     0         ##########----------  50%
 r[20-21]      20     0         --------------------   0%
 r[01-05]      50     50        #################### 100%
 
-CONTROLLER  STATE      PEERS  SENT    IMAGES  RATE     UNSENT
-head1       offers it  64     600 MB  0.50    24 MB/s  12 pieces
-head2       lacks it   0      0 B     0.00    0 B/s    1200 pieces
-head3       down       0      636 MB  0.53    0 B/s    0 pieces
+CONTROLLER  STATE      PEERS  SENT    IMAGES  COPIED  RATE     UNSENT
+head1       offers it  64     600 MB  0.50    1.2 GB  24 MB/s  12 pieces
+head2       lacks it   0      0 B     0.00    0 B     0 B/s    1200 pieces
+head3       down       0      636 MB  0.53    0 B     0 B/s    0 pieces
 `},
 		"something is wrong": {sickSwarm(), `
 image        debian:3, 1.2 GB in 1200 pieces
 nodes        311 of 312 hold it, 1 fetching, 0 silent
 rate         0 B/s to nodes
-controllers  sent 1.2 GB, 1.03 images
+controllers  sent 1.2 GB to nodes, 1.03 images
 
 RACK  NODES  COMPLETE  HAVE
 r1    310    309       ###################-  99%
 -     2      2         #################### 100%
 
-CONTROLLER  STATE      PEERS  SENT    IMAGES  RATE   UNSENT
-head1       offers it  0      1.2 GB  1.03    0 B/s  0 pieces
+CONTROLLER  STATE      PEERS  SENT    IMAGES  COPIED  RATE   UNSENT
+head1       offers it  0      1.2 GB  1.03    0 B     0 B/s  0 pieces
 
 STRAGGLER  RACK  HAVE                       RATE      WHY
 n9         r1    ###################-  99%  120 kB/s  its link is slow
@@ -100,7 +107,7 @@ func TestAWatchedSwarm(t *testing.T) {
 		w    swarmWatch
 		want string
 	}{
-		"in a pipe": {swarmWatch{}, "50 of 210 nodes hold debian:3, 140 fetch it at 1.4 GB/s, 20 silent; controllers sent 1.03 images\n" +
+		"in a pipe": {swarmWatch{}, "50 of 210 nodes hold debian:3, 2 of them send nothing now, 140 fetch it at 1.4 GB/s, 20 silent; controllers sent 1.03 images\n" +
 			"all 312 nodes hold debian:3; controllers sent 1.03 images\n"},
 		"on a terminal of four lines": {swarmWatch{height: func() int { return 4 }},
 			"\r\x1b[JA\nB\n...\n" + "\x1b[3A\r\x1b[JA\nB\n...\n" +

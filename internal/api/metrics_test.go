@@ -28,7 +28,7 @@ import (
 func busy(t *testing.T, edit ...func(*Config)) *rig {
 	rig := newRig(t, edit...)
 	rig.swarm = SwarmView{Size: 1000, Pieces: 4, Nodes: SwarmNodes{Total: 3, Complete: 1, Fetching: 2}, Sent: 1030, Ratio: 1.03, Rate: 7,
-		Controllers: []SwarmController{{ID: "head", Alive: true, Offers: true, Sent: 1030, Ratio: 1.03, Peers: 2}},
+		Controllers: []SwarmController{{ID: "head", Alive: true, Offers: true, Sent: 1030, Copied: 2000, Ratio: 1.03, Peers: 2}},
 		Racks:       []SwarmRack{{Name: "r\"1\\\n", Nodes: 3, Complete: 1, Have: 0.5}}, Stragglers: []Straggler{{Node: "n1"}}}
 	rig.faults = []Suspect{suspect("n1"), suspect("")}
 	return rig
@@ -85,6 +85,8 @@ func TestMetricsAreAsDocumented(t *testing.T) {
 	}
 	for _, line := range []string{
 		`samara_swarm_origin_ratio{image="debian:1"} 1.03`, `samara_swarm_nodes{image="debian:1",state="fetching"} 2`,
+		`samara_swarm_controller_sent_bytes_total{controller="head",image="debian:1"} 1030`,
+		`samara_swarm_controller_copied_bytes_total{controller="head",image="debian:1"} 2000`,
 		`samara_swarm_faults{address="10.1.0.11",fault="corrupt",node="n1"} 3`, `samara_swarm_rack_nodes{image="debian:1",rack="r\"1\\\n"} 3`,
 		`samara_raft_leading 1`, `samara_nodes{state="unseen"} 1`,
 	} {

@@ -29,8 +29,9 @@ type Hello struct {
 type Offer struct {
 	Root   fleet.Digest `json:"root"`
 	Peers  int          `json:"peers"`  // connected now
-	Sent   int64        `json:"sent"`   // bytes of payload since the controller started
-	Rate   int64        `json:"rate"`   // bytes per second now
+	Sent   int64        `json:"sent"`   // bytes of payload to nodes since the controller started
+	Copied int64        `json:"copied"` // bytes of payload to other controllers
+	Rate   int64        `json:"rate"`   // bytes per second now, of both
 	Unsent int          `json:"unsent"` // pieces that it has not sent whole since it last opened the root
 }
 

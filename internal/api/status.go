@@ -47,7 +47,8 @@ type DiskUsage struct {
 type Seeding struct {
 	Torrents    int   `json:"torrents"`     // blobs on offer
 	Peers       int   `json:"peers"`        // connected now
-	OriginBytes int64 `json:"origin_bytes"` // payload uploaded since the controller started
+	OriginBytes int64 `json:"origin_bytes"` // payload sent to nodes since the controller started
+	CopiedBytes int64 `json:"copied_bytes"` // payload sent to other controllers
 }
 
 // BootServices counts what machines that boot asked of this controller since it started.

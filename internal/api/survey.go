@@ -68,7 +68,8 @@ func (s survey) collectController(out series, state fleet.State, st Status) {
 	out.gauge("samara_disk_size_bytes", "Size of the store's file system.", float64(st.Disk.Size))
 	out.gauge("samara_origin_blobs", "Blobs that this controller offers to swarms.", float64(st.Seeding.Torrents))
 	out.gauge("samara_origin_peers", "Peers connected to this controller.", float64(st.Seeding.Peers))
-	out.counter("samara_origin_sent_bytes_total", "Bytes of payload that this controller sent to swarms.", float64(st.Seeding.OriginBytes))
+	out.counter("samara_origin_sent_bytes_total", "Bytes of payload that this controller sent to nodes of swarms.", float64(st.Seeding.OriginBytes))
+	out.counter("samara_origin_copied_bytes_total", "Bytes of payload that this controller sent to other controllers.", float64(st.Seeding.CopiedBytes))
 	ranges := s.Ranges()
 	for outcome, n := range map[string]int64{"served": ranges.Served, "refused": ranges.Refused} {
 		out.counter("samara_fallback_ranges_total", "Ranges of images that nodes asked for over HTTPS because the swarm gave them nothing.", float64(n), "outcome", outcome)
@@ -101,7 +102,7 @@ func (s survey) collectSwarms(out series, state fleet.State) {
 			}
 			continue
 		}
-		if v.Nodes.Total > 0 || v.Sent > 0 {
+		if v.Nodes.Total > 0 || v.Sent > 0 || v.Copied > 0 {
 			collectSwarm(out, ref.String(), v)
 		}
 	}
@@ -136,13 +137,14 @@ func collectSwarm(out series, image string, v SwarmView) {
 		out.gauge("samara_swarm_nodes", "Nodes that boot an image, by what they hold of it.", float64(n), "image", image, "state", state)
 	}
 	out.gauge("samara_swarm_nodes_paused", "Complete nodes that send nothing now.", float64(v.Nodes.Paused), "image", image)
-	out.gauge("samara_swarm_origin_ratio", "How many times controllers sent an image; 1 is each byte once.", v.Ratio, "image", image)
+	out.gauge("samara_swarm_origin_ratio", "How many times controllers sent an image to nodes; 1 is each byte once.", v.Ratio, "image", image)
 	out.gauge("samara_swarm_receive_bytes_per_second", "What all nodes receive of an image.", float64(v.Rate), "image", image)
 	out.gauge("samara_swarm_stragglers", "Nodes that are far behind the others.", float64(len(v.Stragglers)), "image", image)
 	for _, c := range v.Controllers {
 		labels := []string{"image", image, "controller", c.ID}
 		out.gauge("samara_swarm_controller_offers", "Whether a controller offers an image.", truth(c.Alive && c.Offers), labels...)
-		out.counter("samara_swarm_controller_sent_bytes_total", "Bytes of payload of an image that a controller sent.", float64(c.Sent), labels...)
+		out.counter("samara_swarm_controller_sent_bytes_total", "Bytes of payload of an image that a controller sent to nodes.", float64(c.Sent), labels...)
+		out.counter("samara_swarm_controller_copied_bytes_total", "Bytes of payload of an image that a controller sent to other controllers.", float64(c.Copied), labels...)
 		out.gauge("samara_swarm_controller_peers", "Peers connected to a controller for an image.", float64(c.Peers), labels...)
 		out.gauge("samara_swarm_controller_unsent_pieces", "Pieces of an image that a controller has never sent.", float64(c.Unsent), labels...)
 	}

@@ -24,11 +24,12 @@ type SwarmView struct {
 	Size   int64          `json:"size"`   // bytes
 	Pieces int            `json:"pieces"` // of the torrent
 
-	Nodes SwarmNodes    `json:"nodes"`
-	Sent  int64         `json:"sent"`             // bytes of payload that controllers sent since each of them started
-	Ratio float64       `json:"ratio"`            // Sent in images: 1 is each byte once
-	Rate  int64         `json:"rate"`             // bytes per second that nodes receive now, all together
-	ETA   time.Duration `json:"eta_ns,omitempty"` // until all that fetch have it, at that rate; 0 if none fetches, or nothing moves
+	Nodes  SwarmNodes    `json:"nodes"`
+	Sent   int64         `json:"sent"`             // bytes of payload that controllers sent to nodes since each of them started
+	Copied int64         `json:"copied"`           // bytes of payload that controllers sent each other
+	Ratio  float64       `json:"ratio"`            // Sent in images: 1 is each byte once
+	Rate   int64         `json:"rate"`             // bytes per second that nodes receive now, all together
+	ETA    time.Duration `json:"eta_ns,omitempty"` // until all that fetch have it, at that rate; 0 if none fetches, or nothing moves
 
 	Controllers []SwarmController `json:"controllers"` // by id
 	Racks       []SwarmRack       `json:"racks"`       // by name; "" is that of the nodes without one
@@ -51,10 +52,11 @@ type SwarmController struct {
 	Alive  bool    `json:"alive"`
 	Offers bool    `json:"offers"` // it holds the image and answers peers
 	Peers  int     `json:"peers"`  // connected now
-	Sent   int64   `json:"sent"`   // bytes of payload since it started
+	Sent   int64   `json:"sent"`   // bytes of payload to nodes since it started
+	Copied int64   `json:"copied"` // bytes of payload to other controllers
 	Ratio  float64 `json:"ratio"`  // Sent in images
-	Rate   int64   `json:"rate"`   // bytes per second now
-	Unsent int     `json:"unsent"` // pieces that it has never sent
+	Rate   int64   `json:"rate"`   // bytes per second now, to both
+	Unsent int     `json:"unsent"` // pieces that it has never sent to anybody
 }
 
 // A SwarmRack is what the nodes of one rack hold of an image.

@@ -45,7 +45,7 @@ func TestAReportIsAnsweredWithWhatTheNodeLacks(t *testing.T) {
 	first := report(root, 0, false)
 	got, err := a.Report(t.Context(), "n2", from, first)
 	must(t, err)
-	if len(got.Origin) != 2 || len(got.Peers) != 0 || got.Interval != fetchInterval || got.Seeding.NodeUpload != 1<<20 {
+	if len(got.Origin) != 2 || len(got.Peers) != 0 || got.Interval != firstInterval || got.Seeding.NodeUpload != 1<<20 {
 		t.Errorf("the first of a cold image: %+v, want both controllers", got)
 	}
 	if got.Roster == nil || !got.Roster.Holds(netip.MustParseAddr("10.0.0.9")) {
@@ -53,8 +53,8 @@ func TestAReportIsAnsweredWithWhatTheNodeLacks(t *testing.T) {
 	}
 	known := first
 	known.Swarm.Roster = got.Roster.ID
-	if got, err = a.Report(t.Context(), "n2", from, known); err != nil || got.Roster != nil {
-		t.Errorf("one with the roster is told %v, %v", got.Roster, err)
+	if got, err = a.Report(t.Context(), "n2", from, known); err != nil || got.Roster != nil || got.Interval != fetchInterval {
+		t.Errorf("one with the roster is told %v, to ask again after %s, %v", got.Roster, got.Interval, err)
 	}
 	if got, err = a.Report(t.Context(), "n1", netip.MustParseAddrPort("10.0.0.9:4000"), first); err != nil || fmt.Sprint(got.Peers) != "[10.0.0.10:7602]" {
 		t.Errorf("the second is told of %v, %v, want the first", got.Peers, err)

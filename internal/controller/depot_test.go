@@ -227,7 +227,7 @@ func newScene(t *testing.T, n, format int, tune func(*depotConfig)) *scene {
 	for i := range n {
 		h := &head{logs: &syncBuffer{}, runs: map[fleet.Digest]bool{}}
 		address := netip.AddrFrom4([4]byte{127, 0, 10, byte(1 + i)})
-		h.openSwarm(t, address)
+		h.openSwarm(t, address, (&roster{state: s.State}).isController)
 		var err error
 		h.blobs, err = blob.Open(filepath.Join(t.TempDir(), "blobs"))
 		must(t, err)
@@ -255,11 +255,11 @@ func newScene(t *testing.T, n, format int, tune func(*depotConfig)) *scene {
 }
 
 // openSwarm opens a head's ends of swarms, and runs them until the test ends.
-func (h *head) openSwarm(t *testing.T, address netip.Addr) {
+func (h *head) openSwarm(t *testing.T, address netip.Addr, isController func(netip.Addr) bool) {
 	t.Helper()
 	at := netip.AddrPortFrom(address, 0)
 	var err error
-	h.server, err = seeder.OpenServer(seeder.ServerConfig{Listen: at})
+	h.server, err = seeder.OpenServer(seeder.ServerConfig{Listen: at, Copies: isController})
 	must(t, err)
 	h.swarm, err = seeder.Open(seeder.Config{Listen: at, DialOnly: true})
 	must(t, err)

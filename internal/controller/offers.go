@@ -26,15 +26,16 @@ func (o *origin) digestOf(h seeder.Hash) (fleet.Digest, bool) {
 func (o *origin) seeding() api.Seeding {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := api.Seeding{Torrents: len(o.offered), OriginBytes: o.gone}
-	for _, sent := range o.past {
-		s.OriginBytes += sent
+	s, all := api.Seeding{Torrents: len(o.offered)}, o.gone
+	for _, g := range o.past {
+		all = all.and(g)
 	}
 	for _, offered := range o.offered {
 		now, _ := o.server.Stats(offered.hash)
 		s.Peers += now.Peers
-		s.OriginBytes += now.Sent
+		all = all.and(givenOf(now))
 	}
+	s.OriginBytes, s.CopiedBytes = all.sent, all.copied
 	return s
 }
 
@@ -52,7 +53,8 @@ func (o *origin) offers() []api.Offer {
 	var list []api.Offer
 	for root, s := range o.offered {
 		now, _ := o.server.Stats(s.hash)
-		list = append(list, api.Offer{Root: root, Peers: now.Peers, Sent: o.past[root] + now.Sent, Rate: now.Rate, Unsent: now.Unsent})
+		all := o.past[root].and(givenOf(now))
+		list = append(list, api.Offer{Root: root, Peers: now.Peers, Sent: all.sent, Copied: all.copied, Rate: now.Rate, Unsent: now.Unsent})
 	}
 	slices.SortFunc(list, func(a, b api.Offer) int { return slices.Compare(a.Root[:], b.Root[:]) })
 	return list[:min(len(list), api.MaxOffers)]
@@ -90,7 +92,7 @@ func (o *origin) origins(root fleet.Digest) []api.SwarmController {
 		for _, f := range c.Offers {
 			if f.Root == root {
 				list[i].Offers = c.Alive
-				list[i].Peers, list[i].Sent, list[i].Rate, list[i].Unsent = f.Peers, f.Sent, f.Rate, f.Unsent
+				list[i].Peers, list[i].Sent, list[i].Copied, list[i].Rate, list[i].Unsent = f.Peers, f.Sent, f.Copied, f.Rate, f.Unsent
 			}
 		}
 		if !c.Alive { // what it said last is over

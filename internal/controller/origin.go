@@ -30,12 +30,22 @@ type origin struct {
 	hashes sync.Map // fleet.Digest to seeder.Hash, of what is on offer
 
 	mu       sync.Mutex
-	past     map[fleet.Digest]int64      // by root: bytes sent before it was last opened
-	gone     int64                       // bytes sent of roots that were withdrawn
+	past     map[fleet.Digest]given      // by root: before it was last opened
+	gone     given                       // of roots that were withdrawn
 	torrents map[fleet.Digest]fleet.Blob // by root: what is to be on offer, with its torrent
 	offered  map[fleet.Digest]*offered   // what is on offer
 	failed   map[fleet.Digest]error      // why a root is not on offer
 }
+
+// What was given of images, in bytes of payload.
+type given struct {
+	sent   int64 // to nodes
+	copied int64 // to other controllers
+}
+
+func givenOf(s seeder.OriginStats) given { return given{s.Sent, s.Copied} }
+
+func (g given) and(h given) given { return given{g.sent + h.sent, g.copied + h.copied} }
 
 // An offered root is one that peers can fetch.
 type offered struct {
@@ -46,7 +56,7 @@ type offered struct {
 
 func newOrigin(c depotConfig) *origin {
 	return &origin{blobs: c.Blobs, server: c.Server, client: c.Swarm, self: c.Self, others: c.Others, logger: c.Logger,
-		past: map[fleet.Digest]int64{}, torrents: map[fleet.Digest]fleet.Blob{}, offered: map[fleet.Digest]*offered{}, failed: map[fleet.Digest]error{}}
+		past: map[fleet.Digest]given{}, torrents: map[fleet.Digest]fleet.Blob{}, offered: map[fleet.Digest]*offered{}, failed: map[fleet.Digest]error{}}
 }
 
 // follow puts on offer what state names, and does what it says about uploads. What it no longer names goes when its blob goes.
@@ -117,7 +127,7 @@ func (o *origin) withdraw(root fleet.Digest) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.close(root)
-	o.gone += o.past[root]
+	o.gone = o.gone.and(o.past[root])
 	delete(o.past, root)
 	delete(o.torrents, root)
 	delete(o.failed, root)
@@ -141,7 +151,7 @@ func (o *origin) close(root fleet.Digest) {
 	}
 	o.hashes.Delete(root)
 	last, _ := o.server.Withdraw(s.hash) // and no longer reads the blob
-	o.past[root] += last.Sent
+	o.past[root] = o.past[root].and(givenOf(last))
 	_ = s.blob.Close()
 	delete(o.offered, root)
 }

@@ -2,11 +2,15 @@ package controller
 
 import (
 	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/api"
+	"github.com/samara-hpc/samara/seeder"
 )
 
 func TestPlacesAmongThoseThatOfferARoot(t *testing.T) {
@@ -117,20 +121,49 @@ func TestTheUploadLimitOfTheStateHolds(t *testing.T) {
 	b.mustHold(t, v)
 }
 
+// What a node was sent is told apart from what another controller was, and both last while the root is opened anew.
 func TestWhatWasSentIsCountedAcrossOffers(t *testing.T) {
 	s := newScene(t, 2, 2, nil)
 	a, b := s.heads[0], s.heads[1]
 	v := a.version(t, 1, 2<<20)
 	must(t, a.origin.offer(v.Root.Digest, v.Torrent))
 	must(t, b.puller.Pull(t.Context(), asked(v), ignore))
+	if got := a.origin.offers(); len(got) != 1 || got[0].Copied != v.Root.Size || got[0].Sent != 0 {
+		t.Errorf("once another controller has it: %+v", got)
+	}
+	a.feed(t, netip.MustParseAddr("127.0.11.1"), v)
 	a.origin.renew(v.Root.Digest)
-	if got := a.origin.offers(); len(got) != 1 || got[0].Sent != v.Root.Size || got[0].Root != v.Root.Digest {
+	if got := a.origin.offers(); len(got) != 1 || got[0].Copied != v.Root.Size || got[0].Sent != v.Root.Size || got[0].Root != v.Root.Digest {
 		t.Errorf("after a new start: %+v", got)
 	}
+	if got := b.origin.origins(v.Root.Digest); len(got) != 2 || got[0].Copied != 0 || got[0].Sent != 0 {
+		t.Errorf("before the other has heard: %+v", got)
+	}
+	s.listen()
+	if got := b.origin.origins(v.Root.Digest); got[0].Copied != v.Root.Size || got[0].Sent != v.Root.Size {
+		t.Errorf("once the other has heard: %+v", got)
+	}
 	a.origin.withdraw(v.Root.Digest)
-	if got := a.origin.seeding(); got.OriginBytes != v.Root.Size || got.Torrents != 0 {
+	if got := a.origin.seeding(); got.CopiedBytes != v.Root.Size || got.OriginBytes != v.Root.Size || got.Torrents != 0 {
 		t.Errorf("after the end: %+v", got)
 	}
+}
+
+// feed has a node at an address fetch a root from a head alone.
+func (h *head) feed(t *testing.T, node netip.Addr, v fleet.ImageVersion) {
+	t.Helper()
+	c, err := seeder.Open(seeder.Config{Listen: netip.AddrPortFrom(node, 0)})
+	must(t, err)
+	defer c.Close()
+	f, err := os.Create(filepath.Join(t.TempDir(), "root"))
+	must(t, err)
+	defer f.Close()
+	info, err := readBlob(h.blobs, v.Torrent)
+	must(t, err)
+	d, err := c.Fetch(info, v.Root, f)
+	must(t, err)
+	d.AddPeers([]netip.AddrPort{h.server.Addr()})
+	must(t, d.Wait(t.Context()))
 }
 
 // TestADamagedRootIsCheckedAgain damages a root all of which was sent before: none of it may leave unchecked again.
@@ -150,7 +183,9 @@ func TestADamagedRootIsCheckedAgain(t *testing.T) {
 	must(t, b.origin.offer(v.Root.Digest, v.Torrent))
 	must(t, <-pulled)
 	c.mustHold(t, v)
-	if banned := c.swarm.Banned(); len(banned) != 0 {
-		t.Errorf("banned: %v", banned)
+	for _, f := range c.swarm.Faults() {
+		if f.Kind == fleet.FaultCorrupt {
+			t.Errorf("wrong bytes were sent: %+v", f)
+		}
 	}
 }

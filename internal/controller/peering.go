@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -107,21 +108,41 @@ type learner struct {
 func (l *learner) learn(_ string, o api.Observations) {
 	now := l.now()
 	l.spent.Learn(o.Spent, now)
-	l.journal.Learn(observe.News{Boots: o.Boots, Unknown: o.Unknown})
-	var ahead time.Duration // of our clock before the other's
-	if !o.Time.IsZero() {
-		ahead = now.Sub(o.Time)
-	}
+	l.journal.Learn(observe.News{Boots: observed(o, now, trusted), Unknown: o.Unknown})
 	state := l.state()
 	cluster, _ := state.Cluster()
-	for _, b := range o.Boots {
+	for _, b := range observed(o, now, 0) {
 		if n, ok := state.Node(b.Node); ok && !b.Swarm.Blob.IsZero() {
 			if i, ok := n.Interface(b.MAC); ok && i.IP.IsValid() {
-				b.Seen = b.Seen.Add(ahead)
 				l.peers.hear(b, state.RackOf(n), netip.AddrPortFrom(i.IP, cluster.NodePorts().Swarm), now)
 			}
 		}
 	}
+}
+
+// trusted is how far another controller's clock may be off before its times of boots are corrected: so much of a difference
+// is a message's time on its way.
+const trusted = time.Second
+
+// observed returns the boots that another controller tells of, with times by this controller's clock, of which now is the
+// present; differences up to slack are left as they are. The times get monotonic readings, so that they stay as long ago
+// as they are when the clock here is set.
+func observed(o api.Observations, now time.Time, slack time.Duration) []fleet.Boot {
+	present := o.Time // by the other's clock
+	if present.IsZero() || now.Sub(present).Abs() <= slack {
+		present = now
+	}
+	here := func(t time.Time) time.Time { return now.Add(t.Sub(present)) }
+	boots := slices.Clone(o.Boots)
+	for i := range boots {
+		b := &boots[i]
+		b.Seen = here(b.Seen)
+		b.Phases = slices.Clone(b.Phases)
+		for k := range b.Phases {
+			b.Phases[k].At = here(b.Phases[k].At)
+		}
+	}
+	return boots
 }
 
 // stats encodes what a store says of itself for a Hello.

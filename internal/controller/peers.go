@@ -13,11 +13,12 @@ import (
 
 // How long what a node said of itself holds, and how often it is asked to say it.
 const (
-	fetchInterval  = 2 * time.Second  // between reports of a node that fetches
-	seedInterval   = 30 * time.Second // between those of one that seeds; agents add a jitter
-	fetchingTrust  = 7 * time.Second  // after three missed reports, a node that was fetching counts as gone
-	seedingTrust   = 90 * time.Second // after three missed reports, a node that was seeding does, unless gossip has it alive
-	starvingAfter  = 10 * time.Second // without a verified byte, a node may ask the origin whatever the swarm looks like
+	firstInterval  = 600 * time.Millisecond // before the second report: when a cluster is switched on, all others have come by then
+	fetchInterval  = 2 * time.Second        // between reports of a node that fetches
+	seedInterval   = 30 * time.Second       // between those of one that seeds; agents add a jitter
+	fetchingTrust  = 7 * time.Second        // after three missed reports, a node that was fetching counts as gone
+	seedingTrust   = 90 * time.Second       // after three missed reports, a node that was seeding does, unless gossip has it alive
+	starvingAfter  = 10 * time.Second       // without a verified byte, a node may ask the origin whatever the swarm looks like
 	forgetPeerPast = 10 * time.Minute
 	sweepInterval  = time.Minute
 	tableStays     = 500 * time.Millisecond // how old a table may be: thousands of nodes ask within a second
@@ -51,8 +52,10 @@ type peerTable struct {
 	swarms map[fleet.Digest]map[string]struct{} // the nodes by what they hold or fetch
 	swept  time.Time                            // when forgotten nodes were last looked for
 	tables map[fleet.Digest]*swarmTable
-	ruling verdict // on what nodes complain of
-	judged time.Time
+
+	grievances map[string]grievance // by node
+	ruling     verdict              // on what nodes complain of
+	judged     time.Time
 }
 
 // A swarmTable is one swarm as it was a moment ago.
@@ -73,11 +76,13 @@ type peer struct {
 	seen     time.Time // when it reported
 	progress time.Time // when it last had more than before
 	rate     float64   // bytes per second that it gains
-	named    int       // how many peers it was last told of, by this controller
+	named    int       // the most peers that it was told of at once, by this controller
+	answered bool      // this controller has told it of peers, or that there are none
 }
 
 func newPeerTable(sources peerSources) *peerTable {
-	return &peerTable{sources: sources, nodes: map[string]peer{}, swarms: map[fleet.Digest]map[string]struct{}{}, tables: map[fleet.Digest]*swarmTable{}}
+	return &peerTable{sources: sources, nodes: map[string]peer{}, swarms: map[fleet.Digest]map[string]struct{}{}, tables: map[fleet.Digest]*swarmTable{},
+		grievances: map[string]grievance{}}
 }
 
 // report takes note of what a node holds that stands in rack and speaks BitTorrent at addr.
@@ -105,6 +110,7 @@ func (t *peerTable) put(node string, p peer, now time.Time) {
 	}
 	p.progress, p.named = p.seen, old.named
 	if known && old.boot == p.boot && old.swarm.Blob == p.swarm.Blob {
+		p.answered = old.answered
 		p.rate = old.rateWith(p)
 		if p.swarm.Have <= old.swarm.Have {
 			p.progress = old.progress
@@ -120,6 +126,9 @@ func (t *peerTable) put(node string, p peer, now time.Time) {
 	}
 	of[node] = struct{}{}
 	t.nodes[node] = p
+	if g, complained := t.grievances[node]; complained || len(p.swarm.Complaints) > 0 {
+		t.grievances[node] = g.hear(p.addr.Addr(), p.swarm, p.seen, now)
+	}
 	if now.Sub(t.swept) > sweepInterval {
 		t.sweep(now)
 	}
@@ -146,7 +155,7 @@ func (t *peerTable) part(node string, d fleet.Digest) {
 	}
 }
 
-// sweep forgets nodes that have long been silent. The caller holds t.mu.
+// sweep forgets nodes that have long been silent, and complaints whose time is over. The caller holds t.mu.
 func (t *peerTable) sweep(now time.Time) {
 	t.swept = now
 	clear(t.tables)
@@ -154,6 +163,11 @@ func (t *peerTable) sweep(now time.Time) {
 		if now.Sub(p.seen) > forgetPeerPast {
 			delete(t.nodes, name)
 			t.part(name, p.swarm.Blob)
+		}
+	}
+	for name, g := range t.grievances {
+		if len(lasting(g.against, now)) == 0 {
+			delete(t.grievances, name)
 		}
 	}
 }
@@ -222,6 +236,7 @@ func (t *peerTable) list(d fleet.Digest, now time.Time) []handout.Member {
 			Suspect: avoided[p.addr.Addr()]}
 		if p.swarm.Complete {
 			m.Holding = handout.HoldsAll
+			m.Suspect = m.Suspect || p.swarm.Paused != "" // who sends nothing is asked as little as who sends what is wrong
 		}
 		byName[name] = m
 	}
@@ -244,9 +259,13 @@ func (t *peerTable) answer(node string, r fleet.Report, now time.Time) (handout.
 	answer := graph.For(handout.Question{Name: node, Rack: p.rack, Starving: now.Sub(p.progress) > starvingAfter})
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	interval := fetchInterval
 	if p, known := t.nodes[node]; known {
-		p.named = len(answer.Peers)
+		if !p.answered {
+			interval = firstInterval
+		}
+		p.answered, p.named = true, max(p.named, len(answer.Peers)) // fewer once those it complains of are not named any more
 		t.nodes[node] = p
 	}
-	return answer, fetchInterval
+	return answer, interval
 }

@@ -114,6 +114,27 @@ func TestTheOriginIsForColdImagesAndForWhoStarves(t *testing.T) {
 	}
 }
 
+func TestWhoSendsNothingWarmsNoImage(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	table := newPeerTable(testSources(nil))
+	for i := range byte(10) {
+		r := report(theImage, 100, true)
+		if i > 0 {
+			r.Swarm.Paused = "a job runs"
+		}
+		table.report(string('a'+rune(i)), "r1", swarmPort(i+1), r, now)
+	}
+	r := report(theImage, 0, false)
+	table.report("n99", "r1", swarmPort(99), r, now)
+	a, _ := table.answer("n99", r, now)
+	if !a.Origin || len(a.Peers) != 1 || a.Peers[0] != swarmPort(1) {
+		t.Errorf("of ten that hold the image nine are paused: %+v, want the origin and the tenth", a)
+	}
+	if n := len(names(table.members(theImage, now), aliveMember)); n != 11 {
+		t.Errorf("%d members are alive, want 11: those that are paused run the image", n)
+	}
+}
+
 // TestWhoeverAsksAfterTheFirstIsToldOfThem has a cluster switched on within the time that a table stays.
 func TestWhoeverAsksAfterTheFirstIsToldOfThem(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -210,7 +210,11 @@ func TestAnImportEndsTheSearchForWhatItWrites(t *testing.T) {
 	s.add(t, v)
 	must(t, b.blobs.Remove(v.Root.Digest))
 	s.run(t, b)
-	eventually(t, "b to fetch the root", func() bool { return len(b.swarm.Seeding()) > 0 })
+	eventually(t, "b to fetch the root", func() bool {
+		b.puller.mu.Lock()
+		defer b.puller.mu.Unlock()
+		return b.puller.busy[v.Root.Digest] != nil
+	})
 	b.version(t, 1, 3<<20)
 	b.wrote(v.Blobs()...)
 	eventually(t, "the root on offer", func() bool { return b.origin.seeding().Torrents == 1 && b.is(4, 0, 0)() })

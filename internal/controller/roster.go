@@ -48,10 +48,13 @@ func (r *roster) rackOfNode(name string) string {
 
 // holds reports whether an address is a node's or a controller's.
 func (r *roster) holds(a netip.Addr) bool {
+	_, node := r.nodeAt(a)
+	return node || r.isController(a)
+}
+
+// isController reports whether an address is a controller's.
+func (r *roster) isController(a netip.Addr) bool {
 	a = a.Unmap()
-	if _, node := r.nodeAt(a); node {
-		return true
-	}
 	cluster, _ := r.state().Cluster()
 	return slices.ContainsFunc(cluster.Controllers, func(c fleet.Controller) bool { return c.Address == a })
 }

@@ -43,6 +43,11 @@ func TestTheRosterIsNodesAndControllers(t *testing.T) {
 			t.Errorf("%s: held %t, on the list %t, want %t", a, r.holds(addr), list.Holds(addr), want)
 		}
 	}
+	for a, want := range map[string]bool{"127.0.0.1": true, "::ffff:127.0.0.1": true, "10.0.0.9": false, "10.0.0.11": false} {
+		if got := r.isController(netip.MustParseAddr(a)); got != want {
+			t.Errorf("%s is a controller's: got %t, want %t", a, got, want)
+		}
+	}
 	if r.holds(netip.Addr{}) {
 		t.Error("the roster holds no address at all")
 	}

@@ -237,7 +237,8 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 // openSwarm opens the port at which this controller offers images, and fetches those that it lacks.
 func (k *core) openSwarm(addresses *roster) (*seeder.Server, *seeder.Client, error) {
 	at := netip.AddrPortFrom(k.self.Address, k.self.Ports.Swarm)
-	server, err := seeder.OpenServer(seeder.ServerConfig{Listen: at, Allow: addresses.holds, Rack: addresses.rackOf, MaxPeers: maxOriginPeers, Logger: k.Logger})
+	server, err := seeder.OpenServer(seeder.ServerConfig{Listen: at, Allow: addresses.holds, Rack: addresses.rackOf, Copies: addresses.isController,
+		MaxPeers: maxOriginPeers, Logger: k.Logger})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -13,7 +13,6 @@ import (
 
 // When complaints make a peer a suspect.
 const (
-	suspectFor      = time.Minute // after the last complaint
 	accusersNeeded  = 2           // of one peer
 	fewNodes        = 4           // in a swarm that has no more, one who complains is enough
 	believedShare   = 3           // one who complains of more than a third of its peers is not believed
@@ -50,30 +49,63 @@ type verdict struct {
 	avoided map[netip.Addr]bool
 }
 
-// charges reads what a node that was heard at seen complains of: what is recent and makes sense, once for each peer and fault.
-func charges(r fleet.SwarmReport, seen, now time.Time) []charge {
-	var out []charge
-	for _, c := range r.Complaints[:min(len(r.Complaints), fleet.MaxComplaints)] {
-		peer, last := c.Peer.Unmap(), seen.Add(-max(0, c.Age))
-		if !peer.IsValid() || !slices.Contains(faultKinds[:], c.Fault) || now.Sub(last) >= suspectFor {
-			continue
-		}
-		fresh := charge{peer: peer, fault: c.Fault, count: min(max(1, c.Count), maxFaultCount), last: last}
-		if i := slices.IndexFunc(out, func(o charge) bool { return o.peer == peer && o.fault == c.Fault }); i < 0 {
-			out = append(out, fresh)
-		} else if last.After(out[i].last) {
-			out[i] = fresh
-		}
-	}
-	return out
+// lasts reports whether a charge still counts.
+func (c charge) lasts(now time.Time) bool { return now.Sub(c.last) < c.fault.Lasts() }
+
+// A grievance is what a node complained of lately. What it said counts for its time, whether it repeats it or not: it may
+// have been booted anew, or be switched off.
+type grievance struct {
+	address netip.Addr
+	swarm   fleet.Digest // that it was in when it complained last
+	peers   int          // the most that it had at once, by its own account
+	against []charge     // at most fleet.MaxComplaints, one for each peer and fault
 }
 
-// believed reports whether what an accuser says counts. Whoever holds something against many of its peers is more likely
-// to be the one that is broken or lies. Strangers are no peers, however many of them knock.
-func (a accuser) believed(member func(netip.Addr) bool) bool {
+// hear returns g with what a node at an address, heard at seen, complains of in r. What makes no sense is left out.
+func (g grievance) hear(address netip.Addr, r fleet.SwarmReport, seen, now time.Time) grievance {
+	g.peers = max(g.peers, min(r.Peers, handout.MaxPeers))
+	if len(r.Complaints) == 0 {
+		return g
+	}
+	g.address, g.swarm, g.against = address, r.Blob, slices.Clone(g.against)
+	for _, c := range r.Complaints[:min(len(r.Complaints), fleet.MaxComplaints)] {
+		fresh := charge{peer: c.Peer.Unmap(), fault: c.Fault, count: min(max(1, c.Count), maxFaultCount), last: seen.Add(-max(0, c.Age))}
+		if fresh.peer.IsValid() && slices.Contains(faultKinds[:], c.Fault) {
+			g.charge(fresh)
+		}
+	}
+	g.against = lasting(g.against, now)
+	slices.SortStableFunc(g.against, func(a, b charge) int { return cmp.Or(b.gravity()-a.gravity(), b.last.Compare(a.last)) })
+	g.against = g.against[:min(len(g.against), fleet.MaxComplaints)]
+	return g
+}
+
+// charge adds a charge to g, in place of an older one of the same peer and fault.
+func (g *grievance) charge(fresh charge) {
+	i := slices.IndexFunc(g.against, func(c charge) bool { return c.peer == fresh.peer && c.fault == fresh.fault })
+	switch {
+	case i < 0:
+		g.against = append(g.against, fresh)
+	case fresh.last.After(g.against[i].last):
+		g.against[i] = fresh
+	}
+}
+
+// gravity is greater for what must not be pushed out by the rest.
+func (c charge) gravity() int {
+	if c.fault == fleet.FaultCorrupt {
+		return 1
+	}
+	return 0
+}
+
+// believed reports whether what an accuser says counts that is as grave as gravity or graver. Whoever holds something
+// against many of its peers is more likely to be the one that is broken or lies; but that it finds many slow while it
+// lacks processors takes nothing from what it says of wrong bytes. Strangers are no peers, however many of them knock.
+func (a accuser) believed(gravity int, member func(netip.Addr) bool) bool {
 	accused := map[netip.Addr]bool{}
 	for _, c := range a.against {
-		if member(c.peer) {
+		if c.gravity() >= gravity && member(c.peer) {
 			accused[c.peer] = true
 		}
 	}
@@ -92,11 +124,9 @@ func judge(accusers []accuser, member func(netip.Addr) bool) verdict {
 	by := map[netip.Addr]map[string]bool{} // peers to those who accuse them
 	v := verdict{avoided: map[netip.Addr]bool{}}
 	for _, a := range accusers {
-		if !a.believed(member) {
-			continue
-		}
+		believed := [...]bool{a.believed(0, member), a.believed(1, member)}
 		for _, c := range a.against {
-			if c.peer == a.address {
+			if c.peer == a.address || !believed[c.gravity()] {
 				continue
 			}
 			sum, known := sums[key{c.peer, c.fault}]
@@ -130,7 +160,7 @@ func (t *peerTable) verdict(now time.Time) verdict {
 	if age := now.Sub(t.judged); !t.judged.IsZero() && age >= 0 && age < verdictStays {
 		return t.ruling
 	}
-	t.ruling, t.judged = judge(t.accusers(func(peer) bool { return true }, now), t.sources.isNode), now
+	t.ruling, t.judged = judge(t.accusers(func(grievance) bool { return true }, now), t.sources.isNode), now
 	return t.ruling
 }
 
@@ -138,29 +168,40 @@ func (t *peerTable) verdict(now time.Time) verdict {
 func (t *peerTable) verdictIn(d fleet.Digest, now time.Time) verdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return judge(t.accusers(func(p peer) bool { return p.swarm.Blob == d }, now), t.sources.isNode)
+	return judge(t.accusers(func(g grievance) bool { return g.swarm == d }, now), t.sources.isNode)
 }
 
 // accusers returns those of the nodes that keep allows who complain, and this controller. The caller holds t.mu.
-func (t *peerTable) accusers(keep func(peer) bool, now time.Time) []accuser {
+func (t *peerTable) accusers(keep func(grievance) bool, now time.Time) []accuser {
 	var out []accuser
-	for name, p := range t.nodes {
-		if len(p.swarm.Complaints) == 0 || !keep(p) {
+	for name, g := range t.grievances {
+		if !keep(g) {
 			continue
 		}
-		if against := charges(p.swarm, p.seen, now); len(against) > 0 {
-			out = append(out, accuser{name: name, address: p.addr.Addr(), peers: max(p.named, min(p.swarm.Peers, handout.MaxPeers)),
-				swarm: len(t.swarms[p.swarm.Blob]), against: against})
+		if against := lasting(g.against, now); len(against) > 0 {
+			out = append(out, accuser{name: name, address: g.address, peers: max(t.nodes[name].named, g.peers),
+				swarm: len(t.swarms[g.swarm]), against: against})
 		}
 	}
 	own := accuser{name: controllersName, trusted: true}
 	for _, f := range t.sources.faults() {
-		if now.Sub(f.Last) < suspectFor {
-			own.against = append(own.against, charge{peer: f.Peer.Unmap(), fault: f.Kind, count: f.Count, last: f.Last})
+		if c := (charge{peer: f.Peer.Unmap(), fault: f.Kind, count: f.Count, last: f.Last}); c.lasts(now) {
+			own.against = append(own.against, c)
 		}
 	}
 	if len(own.against) > 0 {
 		out = append(out, own)
+	}
+	return out
+}
+
+// lasting returns those of all that still count.
+func lasting(all []charge, now time.Time) []charge {
+	var out []charge
+	for _, c := range all {
+		if c.lasts(now) {
+			out = append(out, c)
+		}
 	}
 	return out
 }

@@ -16,10 +16,13 @@ type court struct {
 	now time.Time
 }
 
+// dawn is when a court opens.
+var dawn = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
 func newCourt() *court {
 	sources := testSources(nil)
 	sources.isNode = func(a netip.Addr) bool { return netip.MustParsePrefix("10.1.0.0/24").Contains(a) }
-	c := &court{peerTable: newPeerTable(sources), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	c := &court{peerTable: newPeerTable(sources), now: dawn}
 	for i := range 10 {
 		c.complain(i)
 	}
@@ -124,11 +127,25 @@ func TestWhoIsASuspect(t *testing.T) {
 		}, nil},
 		"an age from the future is now": {func(c *court) {
 			c.complain(1, fleet.Complaint{Peer: node(5), Fault: fleet.FaultCorrupt, Age: -time.Hour})
-			c.now = c.now.Add(suspectFor)
+			c.now = c.now.Add(fleet.FaultCorrupt.Lasts())
 		}, nil},
 		"a minute has passed": {func(c *court) {
-			c.complain(1, of(fleet.FaultCorrupt, node(5)))
-			c.now = c.now.Add(suspectFor - time.Second)
+			c.complain(1, of(fleet.FaultStalled, node(5)))
+			c.complain(2, of(fleet.FaultStalled, node(5)))
+			c.now = c.now.Add(fleet.FaultStalled.Lasts() - time.Second)
+		}, nil},
+		"one was sent wrong bytes by one, and finds all others slow": {func(c *court) {
+			all := []fleet.Complaint{of(fleet.FaultCorrupt, node(5))}
+			for i := range 10 {
+				all = append(all, of(fleet.FaultStalled, node(i)))
+			}
+			c.complain(1, all...)
+			c.complain(2, of(fleet.FaultStalled, node(6)))
+		}, []int{5}},
+		"one was sent wrong bytes by all others, one after the other": {func(c *court) {
+			for i := 2; i < 10; i++ {
+				c.complain(1, of(fleet.FaultCorrupt, node(i)))
+			}
 		}, nil},
 	} {
 		court := newCourt()
@@ -137,6 +154,56 @@ func TestWhoIsASuspect(t *testing.T) {
 			t.Errorf("%s: %v are avoided, want %v", what, got, c.want)
 		}
 	}
+}
+
+// Whoever sent wrong bytes is named for an hour, whatever becomes of those who say so, and if it is booted anew.
+func TestWrongBytesAreHeldAgainstAPeerForAnHour(t *testing.T) {
+	for what, then := range map[string]func(*court){
+		"it is said again, with its age": func(c *court) {
+			c.complain(1, fleet.Complaint{Peer: node(5), Fault: fleet.FaultCorrupt, Count: 3, Age: c.now.Sub(dawn)})
+		},
+		"it is booted anew":                func(c *court) { c.boots(5) },
+		"all are booted anew":              func(c *court) { c.boots(0, 1, 2, 3, 4, 5, 6, 7, 8, 9) },
+		"who says so is switched off":      func(c *court) { c.boots(0, 2, 3, 4, 5, 6, 7, 8, 9) },
+		"many lesser complaints push it":   func(c *court) { c.complain(1, strangers(2*fleet.MaxComplaints)...) },
+		"lesser complaints follow, spread": func(c *court) { c.complain(1, strangers(4)...); c.complain(1, strangers(fleet.MaxComplaints)...) },
+	} {
+		c := newCourt()
+		c.complain(1, fleet.Complaint{Peer: node(5), Fault: fleet.FaultCorrupt, Count: 3}, of(fleet.FaultStalled, node(5)))
+		for c.now.Sub(dawn) < 58*time.Minute {
+			c.now = c.now.Add(time.Minute)
+			then(c)
+			if got := c.avoids(); fmt.Sprint(got) != "[5]" {
+				t.Fatalf("%s: after %s %v are avoided, want node 5", what, c.now.Sub(dawn), got)
+			}
+			if n := len(c.grievances["n1"].against); n > fleet.MaxComplaints {
+				t.Fatalf("%s: %d complaints of one node are kept, want at most %d", what, n, fleet.MaxComplaints)
+			}
+		}
+		c.now = dawn.Add(fleet.FaultCorrupt.Lasts())
+		c.boots(2)
+		if got := c.verdict(c.now); len(got.avoided) != 0 || len(c.grievances) != 0 {
+			t.Errorf("%s: after an hour %v are avoided, and %v is remembered", what, got.avoided, c.grievances)
+		}
+	}
+}
+
+// boots has nodes report as ones that have just begun.
+func (c *court) boots(nodes ...int) {
+	for _, i := range nodes {
+		r := report(theImage, 0, false)
+		r.BootID = fmt.Sprint("boot at ", c.now)
+		c.report(fmt.Sprint("n", i), "r1", netip.AddrPortFrom(node(i), 7602), r, c.now)
+	}
+}
+
+// strangers makes complaints of n addresses that are no node's.
+func strangers(n int) []fleet.Complaint {
+	all := make([]fleet.Complaint, n)
+	for i := range all {
+		all[i] = of(fleet.FaultStranger, netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)}))
+	}
+	return all
 }
 
 func TestInASmallSwarmOneAccuserSuffices(t *testing.T) {
@@ -173,6 +240,20 @@ func TestSuspectsAreNamedToNobody(t *testing.T) {
 	}
 	if a, _ := c.answer("n5", report(theImage, 1, false), c.now); len(a.Peers) != 9 {
 		t.Errorf("the suspect is told of %d, want all the others", len(a.Peers))
+	}
+}
+
+// Who names three of nine peers is named six afterwards. What it holds against the three counts as before.
+func TestSuspectsStaySuspectsOnceTheyAreNotNamed(t *testing.T) {
+	c := newCourt()
+	for range 5 {
+		r := report(theImage, 1, false)
+		r.Swarm.Complaints = []fleet.Complaint{of(fleet.FaultCorrupt, node(5)), of(fleet.FaultCorrupt, node(6)), of(fleet.FaultCorrupt, node(7))}
+		c.report("n1", "r1", netip.AddrPortFrom(node(1), 7602), r, c.now)
+		c.answer("n1", r, c.now)
+		if got := c.avoids(); fmt.Sprint(got) != "[5 6 7]" {
+			t.Errorf("%v are avoided, want 5, 6 and 7", got)
+		}
 	}
 }
 

@@ -64,7 +64,7 @@ func (s *swarms) Swarm(_ context.Context, ref fleet.ImageRef) (api.SwarmView, er
 		if root.Size > 0 {
 			c.Ratio = float64(c.Sent) / float64(root.Size)
 		}
-		v.Sent, v.Ratio = v.Sent+c.Sent, v.Ratio+c.Ratio
+		v.Sent, v.Copied, v.Ratio = v.Sent+c.Sent, v.Copied+c.Copied, v.Ratio+c.Ratio
 	}
 	return v, nil
 }

@@ -31,7 +31,7 @@ func newShow(t *testing.T) *show {
 	sources.isNode = func(a netip.Addr) bool { return addresses.nodeOf(a) != "" }
 	s.swarms = &swarms{state: addresses.state, blobs: blobs, peers: newPeerTable(sources), nodeOf: addresses.nodeOf, now: addresses.now,
 		origins: func(d fleet.Digest) []api.SwarmController {
-			return []api.SwarmController{{ID: "head1", Alive: true, Offers: d == s.root, Sent: 3}, {ID: "head2", Sent: 3}}
+			return []api.SwarmController{{ID: "head1", Alive: true, Offers: d == s.root, Sent: 3, Copied: 4}, {ID: "head2", Sent: 3, Copied: 1}}
 		}}
 	return s
 }
@@ -56,7 +56,7 @@ func (s *show) view(t *testing.T) api.SwarmView {
 func TestTheViewOfASwarmCountsNodes(t *testing.T) {
 	s := newShow(t)
 	v := s.view(t)
-	if v.Image.Version != 1 || v.Size != 4 || v.Nodes != (api.SwarmNodes{Total: 9, Silent: 9}) || v.Sent != 6 || v.Ratio != 1.5 || v.ETA != 0 {
+	if v.Image.Version != 1 || v.Size != 4 || v.Nodes != (api.SwarmNodes{Total: 9, Silent: 9}) || v.Sent != 6 || v.Copied != 5 || v.Ratio != 1.5 || v.ETA != 0 {
 		t.Errorf("before anybody reported: %+v", v)
 	}
 	for i := 2; i <= 4; i++ {

@@ -184,12 +184,21 @@ func (s *shelf) isClosed() bool {
 	return s.closed
 }
 
-// close ends what is on its way. Files that are there may still be read.
+// close ends what is on its way, and waits for that as long as for responses: a read of a disk that hangs cannot be ended,
+// and is not to keep the controller from ending in order. Files that are there may still be read.
 func (s *shelf) close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	s.loading.Wait()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.loading.Wait()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(shutdownTimeout):
+	}
 }
 
 // availableMemory returns how many bytes can be had without swapping (proc_meminfo(5), MemAvailable); where that is not

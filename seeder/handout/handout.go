@@ -15,7 +15,7 @@ type Member struct {
 	Holding Holding // of the blob in question
 	Alive   bool
 	Origin  bool // a controller: it is named to nobody, see Answer.Origin
-	Suspect bool // misbehaves: it is named to nobody while there are others
+	Suspect bool // misbehaves, or gives nothing on now: it is named to nobody while there are others
 }
 
 // A Holding is how much of a blob a member has.

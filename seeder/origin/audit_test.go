@@ -2,6 +2,7 @@ package origin
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -65,7 +66,28 @@ func recount(o *Origin) error {
 	if listed != o.lineup.struck.Len() {
 		return fmt.Errorf("%d peers in the struck line, counted %d", o.lineup.struck.Len(), listed)
 	}
+	if err := recountDeliveries(o); err != nil {
+		return err
+	}
 	return recountPieces(o, copies, reveals)
+}
+
+func recountDeliveries(o *Origin) error {
+	awaiting, delivering := 0, 0
+	for _, p := range o.order {
+		if p.awaits && p.delivery != nil || (p.awaits || p.delivery != nil) != (len(p.queue) > 0) {
+			return fmt.Errorf("peer %d asked for %d blocks: awaits a delivery %v, has one %v", p.id, len(p.queue), p.awaits, p.delivery != nil)
+		}
+		if p.awaits != slices.Contains(o.line, p) || p.delivery != nil && (!slices.Contains(o.deliveries, p.delivery) || !p.waits(p.delivery.piece)) {
+			return fmt.Errorf("peer %d is not in the line or the deliveries as it says", p.id)
+		}
+		awaiting += count(p.awaits)
+		delivering += count(p.delivery != nil)
+	}
+	if awaiting != len(o.line) || delivering != len(o.deliveries) {
+		return fmt.Errorf("%d peers in line, %d deliveries; counted %d, %d", len(o.line), len(o.deliveries), awaiting, delivering)
+	}
+	return nil
 }
 
 func recountPieces(o *Origin, copies, reveals []int32) error {

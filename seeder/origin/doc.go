@@ -31,6 +31,13 @@
 //     before anybody has a second.
 //   - Only shown pieces are served, each byte at most twice to a peer; other requests are rejected.
 //
+// # In which order it leaves
+//
+// What was asked for leaves a piece at a time, to 16 peers at once, who take turns with all others. Only a whole piece can
+// be passed on: side by side, the first pieces of 64 peers are all whole when a 64th of the blob could have been
+// everywhere. A piece during which four times 16 others could have left no longer counts among the 16, so that slow and
+// frozen peers keep nobody waiting.
+//
 // # Who lets go
 //
 // A peer that neither asks for more of a piece it was shown nor says that it has it, for R, loses the piece to others.

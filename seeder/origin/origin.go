@@ -128,12 +128,16 @@ type Origin struct {
 	latest   time.Duration // when a piece was last shown for the first time
 	swept    time.Duration
 
+	line       []*peer // who waits for a delivery, the next one first
+	deliveries []*delivery
+
 	dirty []*peer // whose room or needs changed since the last Do
 	news  bool    // pieces may be shown that could not be at the last Do
 	out   []Action
 
-	sent   int64 // bytes
-	queued int64 // bytes asked for and not sent
+	sent   int64         // bytes
+	busyAt time.Duration // when a block was last sent
+	queued int64         // bytes asked for and not sent
 	raised int
 }
 
@@ -170,6 +174,7 @@ func (o *Origin) size(i int) int64 {
 // Nothing is revealed before Do is called: what was told in one go is dealt out together.
 func (o *Origin) Do(buf []Action) []Action {
 	o.deal()
+	o.deliver()
 	for _, a := range o.out {
 		if p := o.peers[a.Peer]; p != nil && (!p.closing || a.Kind == Close) {
 			buf = append(buf, a)

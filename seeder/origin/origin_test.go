@@ -212,7 +212,7 @@ func TestSilentOnceEverythingIsOut(t *testing.T) {
 		fetch(t, o, now, p, piece)
 	}
 	last := o.Do(nil)
-	if len(last) < 3 || last[len(last)-1].Block.Piece != 3 {
+	if len(last) != 1 || last[0].Kind != Reveal || last[0].Block.Piece != 3 {
 		t.Fatalf("the last piece is not shown: %v", last)
 	}
 	fetch(t, o, now, last[len(last)-1].Peer, 3)
@@ -249,7 +249,7 @@ func TestPieceOnItsWayElsewhereIsDone(t *testing.T) {
 	if got, want := kinds(o), "reveal 1:1+0"; got != want {
 		t.Fatalf("got %q, want %q", got, want)
 	}
-	o.Cancel(0, 1, b)
+	o.Cancel(0, 1, b, true)
 	if got, want := kinds(o), "reject 1:0+0"; got != want {
 		t.Fatalf("when it is cancelled: %q, want %q", got, want)
 	}

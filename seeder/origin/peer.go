@@ -12,12 +12,14 @@ type peer struct {
 	rack *rack
 	at   int // its index in Origin.order
 
-	have    bits
-	shown   bits     // ever, by us
-	pending []reveal // shown and not finished
-	queue   []Block  // asked for and not sent
-	sent    int64    // bytes of the blob
-	refused int      // requests in a row
+	have     bits
+	shown    bits      // ever, by us
+	pending  []reveal  // shown and not finished
+	queue    []Block   // asked for and not sent
+	awaits   bool      // it is in Origin.line
+	delivery *delivery // the one that is under way, or nil
+	sent     int64     // bytes of the blob
+	refused  int       // requests in a row
 
 	joined   time.Duration
 	heard    time.Duration // when it last said anything
@@ -89,6 +91,8 @@ func (o *Origin) Leave(now time.Duration, p Peer) {
 	for _, b := range q.queue {
 		o.queued -= b.Length
 	}
+	q.queue = nil
+	o.settle(q)
 	q.have.each(o.lost)
 	for len(q.pending) > 0 {
 		o.forget(q, q.pending[len(q.pending)-1].piece)

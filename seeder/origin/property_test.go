@@ -151,7 +151,7 @@ func (c *caller) tell(t *rapid.T, o *Origin) {
 	case 11:
 		_ = o.Request(c.now, p, b)
 	case 12:
-		o.Cancel(c.now, p, Block{i, 0, 64})
+		o.Cancel(c.now, p, Block{i, 0, 64}, i%2 == 0)
 	case 13:
 		o.Sent(c.now, p, Block{i, 0, 64})
 	case 14:

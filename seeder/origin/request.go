@@ -48,7 +48,10 @@ func (o *Origin) Request(now time.Duration, p Peer, r Block) error {
 	v.quota = o.sent + o.queued
 	v.last = o.now
 	q.queue = append(q.queue, r)
-	o.do(Send, q, r)
+	if q.delivers(r.Piece) {
+		o.do(Send, q, r)
+	}
+	o.await(q)
 	return nil
 }
 
@@ -65,10 +68,14 @@ func (o *Origin) grant(p *peer, i int) *reveal {
 	return p.find(i)
 }
 
-// Cancel tells the Origin that a peer no longer wants a block, and that the caller has taken it out of its queue. It
-// is rejected, as BEP 6 wants it. The caller does not tell of a block that is already being written.
-func (o *Origin) Cancel(now time.Duration, p Peer, r Block) {
-	if q := o.live(now, p); q != nil && o.unqueue(q, r) {
+// Cancel tells the Origin that a peer no longer wants a block, and whether the caller has taken it out of its queue. It is
+// rejected, as BEP 6 wants it, unless it is being written: it was handed out, and is not in the queue any more.
+func (o *Origin) Cancel(now time.Duration, p Peer, r Block, taken bool) {
+	q := o.live(now, p)
+	if q == nil || !taken && q.delivers(r.Piece) {
+		return
+	}
+	if o.unqueue(q, r) {
 		o.do(Reject, q, r)
 	}
 }
@@ -80,16 +87,21 @@ func (o *Origin) Sent(now time.Duration, p Peer, r Block) {
 	if q == nil || r.Piece < 0 || r.Piece >= o.conf.Pieces || r.Length < 1 {
 		return
 	}
+	d := q.delivery
 	o.unqueue(q, r)
 	o.sent += r.Length
+	o.busyAt = o.now
 	first := q.sent == 0
 	q.sent += r.Length
 	q.gain = o.now
 	o.progressed(r.Piece)
-	whole := false
+	size, whole := o.size(r.Piece), false
+	if d != nil && d.piece == r.Piece { // which outlives a reveal that ends because the peer is the first to tell
+		whole = d.sent < size && d.sent+r.Length >= size
+		d.sent += r.Length
+	}
 	if v := q.find(r.Piece); v != nil {
-		size := o.size(r.Piece)
-		whole = v.sent < size && v.sent+r.Length >= size
+		whole = whole || v.sent < size && v.sent+r.Length >= size
 		v.sent += r.Length
 		v.last = o.now
 	}
@@ -110,6 +122,7 @@ func (o *Origin) unqueue(p *peer, r Block) bool {
 	}
 	o.queued -= r.Length
 	p.queue = slices.Delete(p.queue, at, at+1)
+	o.settle(p)
 	return true
 }
 
@@ -123,6 +136,7 @@ func (o *Origin) discard(p *peer, i int) {
 		o.do(Reject, p, r)
 		return true
 	})
+	o.settle(p)
 }
 
 // waits says whether p waits for blocks of piece i.

@@ -17,7 +17,7 @@ func TestOnlyShownPiecesAreServed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, want := kinds(o), "send 1:0+0, send 1:0+65536, reject 1:1+0"; got != want {
+	if got, want := kinds(o), "reject 1:1+0, send 1:0+0, send 1:0+65536"; got != want {
 		t.Fatalf("got %q, want %q", got, want)
 	}
 }
@@ -63,8 +63,8 @@ func TestCancelledBlockIsRejected(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Do(nil)
-	o.Cancel(0, 1, b)
-	o.Cancel(0, 1, b)
+	o.Cancel(0, 1, b, true)
+	o.Cancel(0, 1, b, true)
 	if got := kinds(o); got != "reject 1:0+0" {
 		t.Fatal(got)
 	}
@@ -180,7 +180,7 @@ func TestStrangersAreIgnored(t *testing.T) {
 		o.Leave(0, p)
 		o.HaveAll(0, p)
 		o.HaveNone(0, p)
-		o.Cancel(0, p, Block{})
+		o.Cancel(0, p, Block{}, true)
 		o.Sent(0, p, Block{0, 0, 1})
 		if o.Have(0, p, 99) != nil || o.Bitfield(0, p, nil) != nil || o.Request(0, p, Block{-1, 0, 0}) != nil {
 			t.Fatal("an error about somebody who is not there")

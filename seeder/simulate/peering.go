@@ -2,6 +2,9 @@ package simulate
 
 import (
 	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
 
 	"github.com/samara-hpc/samara/seeder/handout"
 )
@@ -38,24 +41,51 @@ func (w *swarm) ask(p int32) {
 		w.follow(p)
 		return
 	}
+	again := w.Net.Ask
+	if !n.known {
+		again = min(again, secondAsk)
+	}
 	w.tell(p)
 	starving := w.now-n.progressed > int64(starvingAfter)
 	if w.dirty && (w.now-w.dated >= tableAge || 4*w.reported > 5*len(w.members)) {
 		w.draw()
 	}
 	a := w.table.For(handout.Question{Name: w.names[p], Rack: w.racks[n.rack], Starving: starving})
+	w.keep(p, a.Peers)
 	for _, peer := range a.Peers {
 		w.call(p, nodeAt(peer))
 	}
 	if a.Origin {
 		w.callControllers(p)
 	}
-	w.askLater(p)
+	w.askLater(p, again)
 }
 
-// askLater has a node ask again after Net.Ask, more or less by a quarter, as agents do.
-func (w *swarm) askLater(p int32) {
-	d := int64(w.Net.Ask)
+// keep has a node hang up on those that it called and that are not named any more.
+func (w *swarm) keep(p int32, named []netip.AddrPort) {
+	var surplus []int32
+	kept := 0
+	for s := range int32(maxLinks) {
+		h := p*maxLinks + s
+		switch l := &w.links[h]; {
+		case l.peer < 0:
+		case slices.Contains(named, address(l.peer)):
+			kept++
+		case l.mine && w.nodes[l.peer].mode != complete:
+			surplus = append(surplus, h)
+		}
+	}
+	if kept < sufficient {
+		return
+	}
+	for _, h := range surplus {
+		w.disconnect(h)
+	}
+}
+
+// askLater has a node ask again after a time, more or less by a quarter, as agents do.
+func (w *swarm) askLater(p int32, after time.Duration) {
+	d := int64(after)
 	w.post(event{at: w.now + d*3/4 + rand64(w.random, d/2+1), kind: evAsk, a: p})
 }
 
@@ -65,7 +95,7 @@ func (w *swarm) follow(p int32) {
 		w.call(p, int32(peer))
 	}
 	w.callControllers(p)
-	w.askLater(p)
+	w.askLater(p, w.Net.Ask)
 }
 
 // tell lets the controllers know what a node has.
@@ -121,7 +151,7 @@ func (w *swarm) connect(p, q int32) {
 	h, back := w.freeSlot(p), w.freeSlot(q)
 	for _, half := range [][3]int32{{h, q, back}, {back, p, h}} {
 		l := &w.links[half[0]]
-		l.peer, l.back, l.state = half[1], uint8(half[2]%maxLinks), idle
+		l.peer, l.back, l.state, l.mine = half[1], uint8(half[2]%maxLinks), idle, half[0] == h
 	}
 	a.degree++
 	b.degree++

@@ -14,6 +14,7 @@ import (
 // What the node's client does, as it is set up in package seeder and read in anacrolix/torrent v1.62.
 const (
 	maxLinks      = 24       // connections of a node
+	sufficient    = 8        // of those that are named, before a node hangs up on others
 	maxFragments  = 8        // bits of a mask
 	fragmentUnit  = 64 << 10 // what a client asks for at once; a fragment is some of them, end to end
 	fineParts     = 4        // fragments of a piece
@@ -22,6 +23,7 @@ const (
 	longPiece     = 16 << 20
 	longestPiece  = origin.MaxQueued * origin.MaxBlock // of which an origin holds all requests
 	starvingAfter = 10 * time.Second
+	secondAsk     = 600 * time.Millisecond // after the first, when controllers knew few
 	stalledAfter  = 10 * time.Minute
 )
 
@@ -41,6 +43,7 @@ const (
 type link struct {
 	peer  int32 // -1: free
 	back  uint8 // slot of the other direction in the peer's row
+	mine  bool  // the sender called
 	state uint8
 	part  uint8 // of piece, on its way while busy
 	piece int32

@@ -32,6 +32,7 @@ func TestMachinesBootAndFeedEachOther(t *testing.T) {
 		{"the image is in memory once", s.memoryHoldsImageOnce},
 		{"systemd is content", s.systemdIsContent},
 		{"the agent outlives systemctl isolate", s.agentOutlivesIsolate},
+		{"the agent takes what its node leaves", s.agentStepsAside},
 		{"the last machine is fed by its peers alone", s.fedByPeers},
 		{"a corrupt image is not served, and the cure works", s.corruptImage},
 	} {
@@ -214,6 +215,15 @@ func (s *scene) agentOutlivesIsolate(t *testing.T) {
 		}
 		return status.Members >= 4, fmt.Sprintf("%d members", status.Members)
 	})
+}
+
+// agentStepsAside looks at the scheduling policies of an agent's threads, of which 5 is SCHED_IDLE (proc_pid_stat(5)), its
+// I/O class and its place in the line of the OOM killer.
+func (s *scene) agentStepsAside(t *testing.T) {
+	got := s.in(t, n1, "p=$("+findAgent+"); cat /proc/$p/task/*/stat | cut -d')' -f2 | cut -d' ' -f40 | sort -u; ionice -p $p; cat /proc/$p/oom_score_adj")
+	if want := "5\nidle\n-900"; strings.TrimSpace(got) != want {
+		t.Errorf("the agent's policies, I/O class and OOM score are %q, want %q", got, want)
+	}
 }
 
 // fedByPeers also shows that the agents still seed after the stage before.

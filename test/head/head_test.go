@@ -310,8 +310,10 @@ func (h *head) image(t *testing.T) fleet.ImageVersion {
 	return v
 }
 
-// standardClient downloads the image with aria2 by the controller's tracker.
+// standardClient downloads the image with aria2 by the controller's tracker, from the address of a node.
 func (h *head) standardClient(t *testing.T) {
+	h.samara(t, "node", "add", "aria", "--ip", "10.77.0.254")
+	defer h.samara(t, "node", "delete", "aria", "--yes")
 	torrent := filepath.Join(h.dir, "debian.torrent")
 	h.samara(t, "image", "torrent", "debian", "--file", torrent)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

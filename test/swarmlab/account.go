@@ -3,6 +3,7 @@ package swarmlab
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // result puts together what was seen.
@@ -41,7 +42,7 @@ func (r *run) times(s *Result) error {
 			last = p.began
 		}
 	}
-	var took []float64
+	var took, begun []float64
 	for _, p := range r.nodes {
 		var course []Share
 		for _, c := range p.course {
@@ -54,6 +55,9 @@ func (r *run) times(s *Result) error {
 		s.Survivors++
 		s.Makespan = max(s.Makespan, p.whole.Sub(first).Seconds())
 		took = append(took, p.whole.Sub(p.began).Seconds())
+		if at := slices.IndexFunc(p.course, func(c Point) bool { return c.Have > 0 }); at >= 0 {
+			begun = append(begun, p.course[at].At.Sub(p.began).Seconds())
+		}
 		peak, err := peakMemory(p.cmd.Process.Pid)
 		if err != nil {
 			return fmt.Errorf("memory of peer %s: %w", p.Name, err)
@@ -62,6 +66,7 @@ func (r *run) times(s *Result) error {
 	}
 	s.Seconds = took
 	s.P50, s.P99 = quantile(took, 0.5), quantile(took, 0.99)
+	s.BegunFirst, s.BegunLast = quantile(begun, 0), quantile(begun, 1)
 	s.Limit = r.Plan.Limit(s.Image, last.Sub(first)).Seconds()
 	r.base.at = first
 	return nil

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -84,22 +86,47 @@ func (h *hall) crossings(ctx context.Context, peers []*Peer) []string {
 
 // connections returns the far ends of the TCP connections of a process' network: established ones, over IPv4.
 func connections(pid int) ([]netip.Addr, error) {
+	all, err := sockets(pid)
+	var list []netip.Addr
+	for _, s := range all {
+		list = append(list, s.remote.Addr())
+	}
+	return list, err
+}
+
+// A socket is an established TCP connection.
+type socket struct{ local, remote netip.AddrPort }
+
+// sockets returns the TCP connections of a process' network: established ones, over IPv4.
+func sockets(pid int) ([]socket, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", pid))
 	if err != nil {
 		return nil, err
 	}
-	var list []netip.Addr
+	var list []socket
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
 		if len(fields) < 4 || fields[3] != "01" { // TCP_ESTABLISHED
 			continue
 		}
-		address, _, _ := strings.Cut(fields[2], ":")
-		b, err := hex.DecodeString(address)
-		if err != nil || len(b) != 4 {
-			return nil, fmt.Errorf("/proc/net/tcp has the line %q", line)
+		local, err := parseEnd(fields[1])
+		remote, err2 := parseEnd(fields[2])
+		if err := errors.Join(err, err2); err != nil {
+			return nil, fmt.Errorf("/proc/net/tcp has the line %q: %w", line, err)
 		}
-		list = append(list, netip.AddrFrom4([4]byte(binary.NativeEndian.AppendUint32(nil, binary.BigEndian.Uint32(b)))))
+		list = append(list, socket{local, remote})
 	}
 	return list, nil
+}
+
+// parseEnd reads an address as proc_net_tcp(5) has it: in hexadecimal, the bytes of the address in the machine's order.
+func parseEnd(text string) (netip.AddrPort, error) {
+	address, port, _ := strings.Cut(text, ":")
+	b, err := hex.DecodeString(address)
+	if err != nil || len(b) != 4 {
+		return netip.AddrPort{}, fmt.Errorf("the address %q", text)
+	}
+	n, err := strconv.ParseUint(port, 16, 16)
+	ip := netip.AddrFrom4([4]byte(binary.NativeEndian.AppendUint32(nil, binary.BigEndian.Uint32(b))))
+	return netip.AddrPortFrom(ip, uint16(n)), err
 }

@@ -16,9 +16,11 @@ type Result struct {
 	Limit       float64 `json:"limit_s"`
 	P50         float64 `json:"p50_s"`
 	P99         float64 `json:"p99_s"`
-	OriginRatio float64 `json:"origin_ratio"` // payload that left the origins
-	CPUBound    bool    `json:"cpu_bound"`    // the processors were busy for more than 85 % of the run
-	RSS         float64 `json:"rss_mib"`      // the most RAM that a node's process had, without the image's file
+	OriginRatio float64 `json:"origin_ratio"`  // payload that left the origins
+	BegunFirst  float64 `json:"begun_first_s"` // until a node had its first bytes, verified: the first one to have them
+	BegunLast   float64 `json:"begun_last_s"`  // the last one
+	CPUBound    bool    `json:"cpu_bound"`     // the processors were busy for more than 85 % of the run
+	RSS         float64 `json:"rss_mib"`       // the most RAM that a node's process had, without the image's file
 
 	Computed     bool    `json:"computed,omitempty"`   // not measured: Limit stands for the times
 	WireRatio    float64 `json:"origin_wire_ratio"`    // what the origins' interfaces counted

@@ -26,6 +26,9 @@ const imageName = "lab"
 // askPatience is how long one question to a controller may take.
 const askPatience = 10 * time.Second
 
+// metricsPort is where every controller of the lab tells its metrics in clear.
+const metricsPort = 7605
+
 // A Samara is a cluster of real controllers on heads of a site, with one image. It is driven by its command line.
 type Samara struct {
 	*lab.Cluster
@@ -45,10 +48,14 @@ func FormSamara(ctx context.Context, s *Site, binary, name string, heads ...*lab
 	}
 	m := &Samara{Cluster: &lab.Cluster{}, site: s, base: map[string]int64{}, last: map[string]int64{}}
 	for _, h := range heads {
-		m.Controllers = append(m.Controllers, lab.NewController(h, binary, dir))
+		c := lab.NewController(h, binary, dir)
+		c.Flags = []string{"--metrics", metricsOf(h).String()}
+		m.Controllers = append(m.Controllers, c)
 	}
 	return m, m.Form(ctx, name, "")
 }
+
+func metricsOf(head *lab.Host) netip.AddrPort { return netip.AddrPortFrom(head.Address, metricsPort) }
 
 // Import makes an image of a root filesystem with that much noise, and returns once every controller holds it.
 func (m *Samara) Import(ctx context.Context, size int64, seed uint64) error {
@@ -156,15 +163,19 @@ func (m *Samara) Config(ctx context.Context, node int) (peer.Config, error) {
 
 // bootScript asks a controller, from a node, for what the node boots.
 func bootScript(ctx context.Context, node *lab.Host, controller netip.Addr, mac string) (string, error) {
+	return getText(ctx, node, fmt.Sprintf("http://%s/boot/%s", netip.AddrPortFrom(controller, fleet.DefaultPorts.Boot), mac))
+}
+
+// getText asks an HTTP server from a host.
+func getText(ctx context.Context, from *lab.Host, url string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
-	url := fmt.Sprintf("http://%s/boot/%s", netip.AddrPortFrom(controller, fleet.DefaultPorts.Boot), mac)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", err
 	}
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-		return node.Dial(ctx, network, address)
+		return from.Dial(ctx, network, address)
 	}}
 	answer, err := (&http.Client{Transport: transport}).Do(r)
 	if err != nil {

@@ -95,7 +95,21 @@ func (s *Site) furnish() error {
 		}
 		s.Nodes = append(s.Nodes, h)
 	}
+	for _, h := range append(append([]*lab.Host(nil), s.Heads...), s.Nodes...) {
+		if err := setCongestionControl(h); err != nil {
+			return fmt.Errorf("%s: %w", h.ID, err)
+		}
+	}
 	return nil
+}
+
+// setCongestionControl has a host's connections yield as Reno does, which every kernel lets a namespace choose, and which
+// Cubic, the default of Linux, is like on a way as short as this, whatever this machine does by itself. BBR takes the burst
+// with which a limited link begins for its rate, and a tenth of all bytes is lost and sent again.
+func setCongestionControl(h *lab.Host) error {
+	return h.Do(func() error {
+		return os.WriteFile("/proc/sys/net/ipv4/tcp_congestion_control", []byte("reno"), 0)
+	})
 }
 
 // RackOf returns the index of the rack that a node is in, both counted from 0.

@@ -1,5 +1,5 @@
 // Command bench measures how an image reaches many nodes: by Samara, by stock BitTorrent, by one HTTP server, all over the
-// same limited links on this machine. It needs root and takes about a quarter of an hour.
+// same limited links on this machine. It needs root and takes more than half an hour.
 //
 //	make bench-swarm
 package main

@@ -10,15 +10,15 @@ import (
 const atOnce = "at once"
 
 // sizes are the numbers of nodes, and for each the time in which one link passes the image. More nodes have slower links,
-// so that two processors can do the work of all of them.
+// so that two processors can do the work of all of them: a node costs about three seconds of one, whatever the rate.
 var sizes = []struct {
 	nodes, racks int
 	pass         time.Duration
 }{
-	{8, 2, 10 * time.Second},
-	{16, 2, 15 * time.Second},
-	{32, 4, 30 * time.Second},
-	{64, 4, 60 * time.Second},
+	{8, 2, 20 * time.Second},
+	{16, 2, 40 * time.Second},
+	{32, 4, 75 * time.Second},
+	{64, 4, 150 * time.Second},
 }
 
 // planOf returns the plan in which all of sizes[i] begin at once.

@@ -12,19 +12,19 @@ import (
 // table writes the results in Markdown.
 func table(results []swarmlab.Result) string {
 	var b strings.Builder
-	b.WriteString("| system | nodes | scenario | link | limit | makespan | × limit | p50 | p99 | origin ÷ image | uplink ÷ image | CPU busy | MiB per node |\n" +
-		"|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	b.WriteString("| system | nodes | scenario | link | limit | makespan | × limit | p50 | p99 | first bytes | origin ÷ image | uplink ÷ image | CPU busy | MiB per node |\n" +
+		"|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, r := range results {
 		if r.Computed {
-			fmt.Fprintf(&b, "| %s | %d | computed | %s | | %.0f s | | | | %.2f | | | |\n", r.System, r.Nodes, rate(r.Link), r.Makespan, r.OriginRatio)
+			fmt.Fprintf(&b, "| %s | %d | computed | %s | | %.0f s | | | | | %.2f | | | |\n", r.System, r.Nodes, rate(r.Link), r.Makespan, r.OriginRatio)
 			continue
 		}
 		bound := ""
 		if r.CPUBound {
 			bound = " **(bound)**"
 		}
-		fmt.Fprintf(&b, "| %s | %d | %s | %s | %.1f s | %.1f s | %.2f | %.1f s | %.1f s | %.2f | %.2f | %.0f %%%s | %.0f |\n",
-			r.System, r.Nodes, r.Scenario, rate(r.Link), r.Limit, r.Makespan, r.Makespan/r.Limit, r.P50, r.P99, r.OriginRatio, r.UplinkRatio,
+		fmt.Fprintf(&b, "| %s | %d | %s | %s | %.1f s | %.1f s | %.2f | %.1f s | %.1f s | %.1f to %.1f s | %.2f | %.2f | %.0f %%%s | %.0f |\n",
+			r.System, r.Nodes, r.Scenario, rate(r.Link), r.Limit, r.Makespan, r.Makespan/r.Limit, r.P50, r.P99, r.BegunFirst, r.BegunLast, r.OriginRatio, r.UplinkRatio,
 			100*r.CPUShare, bound, r.RSS)
 	}
 	return b.String()

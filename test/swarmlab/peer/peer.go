@@ -1,5 +1,6 @@
-// Package peer holds the programs that the swarm lab runs, each in a network namespace of its own: a node of Samara, a
-// stock BitTorrent client, a client and a server of plain HTTP. They are told what to do by their command line, begin
+// Package peer holds the programs that the swarm lab runs, each in a network namespace of its own: a node of Samara, one that
+// does harm, a machine that is no node, BitTorrent clients of others, a stock client of the library that Samara uses, a
+// client and a server of plain HTTP. They are told what to do by their command line, begin
 // when they read a line from standard input, end when that closes, and say how far they are by lines of JSON on
 // standard output.
 package peer
@@ -33,7 +34,10 @@ const (
 	StockOrigin Role = "stock-origin" // the same with the image
 	HTTP        Role = "http"         // one GET
 	HTTPOrigin  Role = "http-origin"
-	Rogue       Role = "rogue" // a node of Samara that does harm
+	Rogue       Role = "rogue"      // a node of Samara that does harm
+	Stranger    Role = "stranger"   // no node of the cluster
+	Aria2       Role = "aria2"      // the download utility of that name
+	Libtorrent  Role = "libtorrent" // a client of that library
 )
 
 // roles are the programs.
@@ -44,6 +48,9 @@ var roles = map[Role]func(context.Context, Config, *teller) error{
 	HTTP:        runHTTP,
 	HTTPOrigin:  runHTTPOrigin,
 	Rogue:       runRogue,
+	Stranger:    runStranger,
+	Aria2:       runAria2,
+	Libtorrent:  runLibtorrent,
 }
 
 // A Config says what a peer does.
@@ -52,11 +59,11 @@ type Config struct {
 	Address netip.Addr       `json:"address"` // of its interface
 	Dir     string           `json:"dir"`     // where its image lies, and nothing else
 	Image   fleet.Blob       `json:"image"`
-	Origins []netip.AddrPort `json:"origins"`           // the controllers' control ports, or the only origin
+	Origins []netip.AddrPort `json:"origins"`           // the controllers' control ports, or the only origin; of Stranger: trackers
 	Pin     string           `json:"pin,omitempty"`     // of Samara: SHA-256 of the authority's key
 	Token   string           `json:"token,omitempty"`   // of Samara: from the boot script
-	Others  []netip.AddrPort `json:"others,omitempty"`  // of Stock: the other nodes
-	Torrent string           `json:"torrent,omitempty"` // of Stock and StockOrigin: the file with the info dictionary
+	Others  []netip.AddrPort `json:"others,omitempty"`  // of Stock: the other nodes; of Stranger: whom it calls; of Rogue: strangers
+	Torrent string           `json:"torrent,omitempty"` // a file: the info dictionary or, of Aria2 and Libtorrent, the whole .torrent
 	Play    Play             `json:"play,omitempty"`    // of Rogue
 	Blob    string           `json:"blob,omitempty"`    // of Rogue: a file with the image
 }
@@ -82,6 +89,9 @@ type Event struct {
 	FromPeers   int64     `json:"from_peers,omitempty"`
 	FromControl int64     `json:"from_control,omitempty"`
 	Uploaded    int64     `json:"uploaded,omitempty"`
+	Calls       int64     `json:"calls,omitempty"`   // of Stranger: that were put through
+	Callers     int64     `json:"callers,omitempty"` // of Stranger
+	Heard       int64     `json:"heard,omitempty"`   // of Stranger: bytes that came on its calls
 	Err         string    `json:"err,omitempty"`
 }
 

@@ -23,11 +23,10 @@ import (
 
 // How a rogue keeps itself known.
 const (
-	rogueReports = time.Second // between two reports; controllers forget who fetches after several seconds
-	rogueDials   = 2 * time.Second
-	rogueWrites  = 10 * time.Second // a write to one who does not read
-	rogueAsks    = 15 * time.Second // a question to a controller
-	rogueAnswer  = 4 << 20          // bytes of an answer
+	reportPause = time.Second // between two reports; controllers forget who fetches after several seconds
+	dialBound   = 2 * time.Second
+	askBound    = 15 * time.Second // for a question to a controller
+	maxAnswer   = 4 << 20          // bytes
 )
 
 // A rogue is a node that controllers know and name to others, and that does one of the plays to them.
@@ -69,23 +68,30 @@ func runRogue(ctx context.Context, c Config, say *teller) error {
 		return err
 	}
 	defer r.active.Wait()
-	context.AfterFunc(ctx, func() { l.Close() })
-	r.active.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			r.active.Go(func() { r.perform(ctx, conn) })
-		}
-	})
+	defer l.Close()
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	r.active.Go(func() { r.answerCalls(ctx, l) })
 	have := r.have()
-	return every(ctx, rogueReports, func() {
+	return every(ctx, reportPause, func() {
 		if answer, err := r.report(ctx, have); err == nil {
 			say.tell(Event{Kind: Progress, Have: have})
 			r.call(ctx, append(answer.Peers, answer.Origin...))
 		}
+		if r.aside != nil {
+			r.aside(ctx, r)
+		}
 	})
+}
+
+// answerCalls plays to whoever calls, until the port is closed.
+func (r *rogue) answerCalls(ctx context.Context, l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		r.active.Go(func() { r.perform(ctx, conn) })
+	}
 }
 
 // enroll trades the boot token for a certificate and a manifest.
@@ -101,7 +107,7 @@ func (r *rogue) enroll(ctx context.Context) error {
 	certificate := &tls.Certificate{}
 	shown := func() (*tls.Certificate, error) { return certificate, nil }
 	transport := &http.Transport{TLSClientConfig: identity.ClientConfig(r.Pin, shown, []string{"http/1.1"}, time.Now)}
-	r.client = &http.Client{Transport: transport, Timeout: rogueAsks}
+	r.client = &http.Client{Transport: transport, Timeout: askBound}
 	var answer fleet.EnrollAnswer
 	if err := r.ask(ctx, fleet.AgentEnrollPath, fleet.EnrollRequest{Token: r.Token, CSR: csr}, &answer); err != nil {
 		return err
@@ -121,7 +127,7 @@ func (r *rogue) enroll(ctx context.Context) error {
 	return err
 }
 
-// have returns how much of the image the rogue says that it holds.
+// have returns how much of the image the rogue tells controllers that it holds.
 func (r *rogue) have() int64 {
 	if r.whole {
 		return r.boot.Root.Size
@@ -137,6 +143,15 @@ func (r *rogue) report(ctx context.Context, have int64) (fleet.SwarmAnswer, erro
 		Phases: []fleet.PhaseReport{{Phase: fleet.PhaseAgent}, {Phase: fleet.PhaseManifest}},
 		Swarm:  fleet.SwarmReport{Blob: r.boot.Root.Digest, Have: have, Complete: r.whole, Peers: 1, Roster: r.boot.Roster.ID},
 	}, &answer)
+}
+
+// trackers returns where the controllers' trackers are.
+func (r *rogue) trackers() []netip.AddrPort {
+	var list []netip.AddrPort
+	for _, c := range r.boot.Controllers {
+		list = append(list, netip.AddrPortFrom(c.Address, c.Ports.Boot))
+	}
+	return list
 }
 
 // ask asks the first controller that answers.
@@ -166,7 +181,7 @@ func (r *rogue) post(ctx context.Context, url string, body []byte, out any) erro
 		return err
 	}
 	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, rogueAnswer))
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if err != nil {
 		return err
 	}
@@ -178,9 +193,6 @@ func (r *rogue) post(ctx context.Context, url string, body []byte, out any) erro
 
 // call calls whom it does not call already, and plays to them.
 func (r *rogue) call(ctx context.Context, peers []netip.AddrPort) {
-	if r.noCalls {
-		return
-	}
 	for _, a := range peers {
 		r.mu.Lock()
 		on := r.calls[a]
@@ -190,9 +202,9 @@ func (r *rogue) call(ctx context.Context, peers []netip.AddrPort) {
 			continue
 		}
 		r.active.Go(func() {
-			if r.crowd > 0 {
+			if r.floods {
 				r.flood(ctx, a)
-			} else if conn, err := r.dial(ctx, a); err == nil {
+			} else if conn, err := dialFrom(ctx, r.Address, a); err == nil {
 				r.perform(ctx, conn)
 			}
 			r.mu.Lock()
@@ -202,7 +214,8 @@ func (r *rogue) call(ctx context.Context, peers []netip.AddrPort) {
 	}
 }
 
-func (r *rogue) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{Timeout: rogueDials, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(r.Address, 0))}
+// dialFrom calls from an address of this machine.
+func dialFrom(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialBound, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
 	return d.DialContext(ctx, "tcp4", to.String())
 }
