@@ -15,8 +15,9 @@ import (
 	"github.com/samara-hpc/samara/raftstore"
 )
 
-// lowDisk is the share of free space under which a controller warns, in percent.
-const lowDisk = 10
+// leastFree is the least free space of a controller's disk, in bytes, under which it warns whatever its images take:
+// room for the log, its snapshots and a small image.
+const leastFree = 2 << 30
 
 // health knows how the controller is. It implements api.Health.
 type health struct {
@@ -41,17 +42,19 @@ func (h *health) Status(context.Context) api.Status {
 		Uptime: time.Since(h.started), Members: h.members(), Boot: bootServices(h.boot()), Seeding: h.depot.origin.seeding(),
 		Problems: h.depot.repair.problems(),
 	}
+	largest := int64(0)
 	if list, err := h.blobs.List(); err == nil {
 		for _, b := range list {
 			s.Blobs.Count++
 			s.Blobs.Bytes += b.Size
+			largest = max(largest, b.Size)
 		}
 	}
 	s.Disk = h.disk()
-	if s.Disk.Size > 0 && s.Disk.Free*100 < s.Disk.Size*lowDisk {
+	if lowDisk(s.Disk, largest) {
 		s.Problems = append(s.Problems, api.Problem{
-			What: fmt.Sprintf("the disk of %s is nearly full: %d MiB free", h.blobs.Dir(), s.Disk.Free>>20),
-			Cure: "delete image versions that no node uses: samara image list, samara image delete NAME:VERSION",
+			What: fmt.Sprintf("the disk of %s is nearly full: %d MiB free, and its largest image takes %d MiB", h.blobs.Dir(), s.Disk.Free>>20, largest>>20),
+			Cure: "delete image versions that no node uses: samara image list, samara image delete NAME:VERSION; or give it a larger disk",
 		})
 	}
 	if raft.Failure != "" {
@@ -110,6 +113,14 @@ func (h *health) disk() api.DiskUsage {
 		return api.DiskUsage{}
 	}
 	return api.DiskUsage{Free: int64(fs.Bavail) * fs.Bsize, Size: int64(fs.Blocks) * fs.Bsize}
+}
+
+// lowDisk reports whether a disk is nearly full for a controller whose largest blob has so many bytes: whether it has
+// no room for two more of that size. A share of the disk would not do: a tenth of a disk that others use too can be
+// far more than a controller ever needs, and a tenth of a small one less than the next image. A disk of no size is
+// one that could not be asked.
+func lowDisk(d api.DiskUsage, largest int64) bool {
+	return d.Size > 0 && d.Free < max(leastFree, 2*largest)
 }
 
 // hello says how this controller is, to the others.
