@@ -267,15 +267,29 @@ func listedNode(n *api.NodeView, now time.Time) listed {
 	return listed{name: n.Name, comment: n.Comment, profiles: n.Profiles, settings: &n.Settings, values: n.Node.Values(), state: nodeState(*n, now), view: *n}
 }
 
-// whyAll returns who says what for each of some nodes.
+// whyAll returns who says what for each of some nodes; of many, for all that there are.
 func whyAll(ctx context.Context, c *api.Client, all []listed) (map[string][]fleet.Provenance, error) {
 	out := make(map[string][]fleet.Provenance, len(all))
-	for i := range all {
-		why, err := c.Why(ctx, all[i].name)
-		if err != nil {
-			return nil, fmt.Errorf("why %s is as it is: %w", all[i].name, err)
+	if len(all) <= maxSingle {
+		for i := range all {
+			why, err := c.Why(ctx, all[i].name)
+			if err != nil {
+				return nil, fmt.Errorf("why %s is as it is: %w", all[i].name, err)
+			}
+			out[all[i].name] = why
 		}
-		out[all[i].name] = why
+		return out, nil
 	}
-	return out, nil
+	for last := ""; ; {
+		page, err := c.WhyAfter(ctx, last)
+		if err != nil {
+			return nil, fmt.Errorf("why nodes are as they are: %w", err)
+		}
+		for _, n := range page {
+			out[n.Name], last = n.Values, n.Name
+		}
+		if len(page) < api.WhyPage {
+			return out, nil
+		}
+	}
 }

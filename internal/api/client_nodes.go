@@ -54,6 +54,16 @@ func (c *Client) Why(ctx context.Context, node string) ([]fleet.Provenance, erro
 	return read(ctx, c, nodeWhy, node)
 }
 
+// WhyAfter returns who says what of the nodes whose names come after one, by name: of WhyPage nodes, fewer being the last
+// ones.
+func (c *Client) WhyAfter(ctx context.Context, name string) ([]NodeWhy, error) {
+	query := url.Values{limitParam: {strconv.Itoa(WhyPage)}}
+	if name != "" {
+		query.Set(afterParam, name)
+	}
+	return readWith(ctx, c, listWhy, query)
+}
+
 // Profiles returns all profiles, by name.
 func (c *Client) Profiles(ctx context.Context) ([]ProfileView, error) {
 	return read(ctx, c, listProfiles)

@@ -103,6 +103,7 @@ func (s *Server) routes() []route {
 		on(getNode, s.node),
 		on(listBoots, s.boots),
 		on(nodeWhy, s.why),
+		on(listWhy, s.listWhy),
 		on(explainNode, s.explain),
 		on(addNodes, s.addNodes),
 		on(setNodes, s.setNodes),

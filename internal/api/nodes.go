@@ -49,11 +49,27 @@ func (s *Server) listNodes(_ context.Context, r *request, _ none) ([]NodeView, e
 	if limit == 0 && !query.Has(afterParam) {
 		return s.viewNodes(all, r.state.CountNodes()), nil
 	}
-	return s.viewNodes(r.pageOf(query, limit, resolved), min(limit, r.state.CountNodes())), nil
+	page := r.pageOf(query, limit)
+	if resolved {
+		page = r.resolve(page)
+	}
+	return s.viewNodes(page, min(limit, r.state.CountNodes())), nil
 }
 
-// pageOf yields the nodes of one page, and notes where the next one is. It resolves no others.
-func (r *request) pageOf(query url.Values, limit int, resolved bool) iter.Seq[fleet.Node] {
+// resolve yields nodes of r's state with what their profiles say.
+func (r *request) resolve(nodes iter.Seq[fleet.Node]) iter.Seq[fleet.Node] {
+	return func(yield func(fleet.Node) bool) {
+		for n := range nodes {
+			n, _ = r.state.Resolve(n.Name) // it was just there
+			if !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+// pageOf yields the nodes of one page, and notes where the next one is. A limit of 0 is none.
+func (r *request) pageOf(query url.Values, limit int) iter.Seq[fleet.Node] {
 	return func(yield func(fleet.Node) bool) {
 		last, taken, after := "", 0, query.Get(afterParam)
 		for n := range r.state.Nodes() {
@@ -66,9 +82,6 @@ func (r *request) pageOf(query url.Values, limit int, resolved bool) iter.Seq[fl
 				return
 			}
 			last, taken = n.Name, taken+1
-			if resolved {
-				n, _ = r.state.Resolve(n.Name) // it was just there
-			}
 			if !yield(n) {
 				return
 			}
@@ -129,6 +142,38 @@ func (s *Server) why(_ context.Context, r *request, _ none) ([]fleet.Provenance,
 	}
 	all, err := r.state.Why(n.Name)
 	return append([]fleet.Provenance{}, all...), err
+}
+
+// A NodeWhy is all that holds for one node, and who says it.
+type NodeWhy struct {
+	Name   string             `json:"name"` // of the node
+	Values []fleet.Provenance `json:"values"`
+}
+
+// WhyPage is how many nodes an answer with who says what of each has, where the request sets no limit.
+const WhyPage = 1000
+
+func (s *Server) listWhy(ctx context.Context, r *request, _ none) ([]NodeWhy, error) {
+	query := r.URL.Query()
+	limit, err := limitOf(query)
+	if err != nil {
+		return nil, err
+	}
+	if limit == 0 {
+		limit = WhyPage
+	}
+	page := make([]NodeWhy, 0, min(limit, r.state.CountNodes()))
+	for n := range r.pageOf(query, limit) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		all, err := r.state.Why(n.Name)
+		if err != nil {
+			return nil, err
+		}
+		page = append(page, NodeWhy{n.Name, append([]fleet.Provenance{}, all...)})
+	}
+	return page, nil
 }
 
 func (s *Server) boots(_ context.Context, r *request, _ none) ([]fleet.Boot, error) {

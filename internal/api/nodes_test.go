@@ -169,3 +169,30 @@ func TestWhyNamesTheSource(t *testing.T) {
 		t.Errorf("Why of a node that is not there: %v, want ErrNotFound", err)
 	}
 }
+
+func TestWhyComesInPages(t *testing.T) {
+	rig := newRig(t)
+	more := make([]fleet.Node, WhyPage)
+	for i := range more {
+		more[i].Name = fmt.Sprintf("p%04d", i)
+	}
+	for part := range slices.Chunk(more, 250) {
+		propose(t, rig.memory, fleet.AddNodes{Nodes: part})
+	}
+	c := rig.local(t)
+	first, err := c.WhyAfter(t.Context(), "")
+	if err != nil || len(first) != WhyPage || first[0].Name != "n1" {
+		t.Fatalf("WhyAfter nothing: %d nodes, %v; want %d from n1 on", len(first), err, WhyPage)
+	}
+	one, err := c.Why(t.Context(), "n1")
+	if diff := cmp.Diff(one, first[0].Values); err != nil || diff != "" {
+		t.Errorf("n1 in a page: %v (-alone +in the page):\n%s", err, diff)
+	}
+	last := first[WhyPage-1].Name
+	if rest, err := c.WhyAfter(t.Context(), last); err != nil || len(rest) != 1 || rest[0].Name != "p0999" {
+		t.Errorf("WhyAfter %s: %+v, %v; want p0999 alone", last, rest, err)
+	}
+	if got := askPlainly(t, c, http.MethodGet, "/v1/why", ""); !strings.Contains(got.Header.Get("Link"), "after="+last) {
+		t.Errorf("GET /v1/why without a limit: %s, Link %q; want one that goes on after %s", got.Status, got.Header.Get("Link"), last)
+	}
+}

@@ -214,6 +214,7 @@ func visits(t *testing.T) map[string]struct{ path, body string } {
 		"GET /v1/nodes/{node}":                {"/v1/nodes/n1", ""},
 		"GET /v1/nodes/{node}/boots":          {"/v1/nodes/n1/boots", ""},
 		"GET /v1/nodes/{node}/why":            {"/v1/nodes/n1/why", ""},
+		"GET /v1/why":                         {"/v1/why", ""},
 		"GET /v1/profiles":                    {"/v1/profiles", ""},
 		"GET /v1/profiles/{profile}":          {"/v1/profiles/gpu", ""},
 		"GET /v1/nodes/{node}/explain":        {"/v1/nodes/n1/explain", ""},

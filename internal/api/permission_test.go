@@ -30,6 +30,7 @@ var whoMay = map[string]string{
 	"GET /v1/nodes/{node}":                "viewers",
 	"GET /v1/nodes/{node}/boots":          "viewers",
 	"GET /v1/nodes/{node}/why":            "viewers",
+	"GET /v1/why":                         "viewers",
 	"GET /v1/profiles":                    "viewers",
 	"GET /v1/profiles/{profile}":          "viewers",
 	"POST /v1/nodes":                      "operators",

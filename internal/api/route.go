@@ -85,6 +85,8 @@ var (
 		doc: "The boots of a node that controllers remember, newest first."}
 	nodeWhy = endpoint[none, []fleet.Provenance]{method: http.MethodGet, pattern: "/v1/nodes/{node}/why", allow: viewers, reads: chosen,
 		doc: "All that holds for a node, and which profile or the node itself says it."}
+	listWhy = endpoint[none, []NodeWhy]{method: http.MethodGet, pattern: "/v1/why", allow: viewers, reads: chosen,
+		doc: "All that holds for each node and who says it, by the nodes' names; a page of them.", query: []string{limitParam, afterParam}}
 	explainNode = endpoint[none, Explanation]{method: http.MethodGet, pattern: "/v1/nodes/{node}/explain", allow: viewers, reads: chosen,
 		doc: "How a node would boot if it asked now, and why not."}
 	addNodes = endpoint[fleet.AddNodes, Change]{method: http.MethodPost, pattern: "/v1/nodes", allow: operators, changes: true,
