@@ -471,7 +471,7 @@ func (h *head) portsInUse(t *testing.T) {
 
 func (h *head) inUse(t *testing.T) {
 	before := len(h.blobs(t))
-	h.refused(t, 1, "in use by n1", "image", "delete", "debian", "--yes")
+	h.refused(t, 1, "in use by node n1", "image", "delete", "debian", "--yes")
 	if after := len(h.blobs(t)); after != before {
 		t.Errorf("%d files in the blob store, want %d", after, before)
 	}
