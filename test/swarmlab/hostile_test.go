@@ -13,8 +13,9 @@ import (
 // more than a third of its peers is not believed.
 const honest = 8
 
-// hostileLink passes the image in eight seconds, in which everybody finds out about everybody.
-const hostileLink = testImage / 8
+// hostileLink passes the image in 16 seconds, in which everybody finds out about everybody: a peer is held to stall when
+// it owes a block for five, so those whose image is whole much sooner would complain of nobody.
+const hostileLink = testImage / 16
 
 // TestRoguesAreNamedAndDoNoHarm has rogues, each of them a node that the controllers know, among honest nodes. All honest
 // nodes get the image, and people are told which nodes were the rogues, and of which kind, and of no honest one that it is
