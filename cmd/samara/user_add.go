@@ -23,11 +23,13 @@ func newUserAdd(g *global) *cobra.Command {
 		Use:   "add NAME",
 		Short: "Let a person or a program ask from afar",
 		Long: `Let a person, or a program that acts for one, ask controllers from afar with --server and --identity. The private
-key is made here and goes nowhere else; a controller signs for it. A viewer may see all but secrets, an
-operator may change the configuration, an admin may change who belongs to the cluster too. A
-certificate cannot be taken back before its end: give it few days.`,
+key is made here and goes nowhere else; a controller signs for it. A viewer may see all but secrets
+and ask what a change would do, an operator may change the configuration, an admin may change who
+belongs to the cluster too. Who has a certificate already gets another, for another machine or
+program, with the same role. Each ends by itself; samara user delete takes all of a user's back.`,
 		Example: `  samara user add mia --role operator --days 30 --dir mia
-  samara node list --server 10.1.0.1 --identity mia`,
+  samara node list --server 10.1.0.1 --identity mia
+  samara user add mia --role operator --dir mia-laptop -m 'her new laptop'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := g.checkOutput(false); err != nil {
@@ -36,10 +38,10 @@ certificate cannot be taken back before its end: give it few days.`,
 			if days < 1 || days > int(api.MaxUserLife/day) {
 				return usagef("--days %d: want 1 to %d", days, api.MaxUserLife/day)
 			}
-			if err := fleet.CheckName("user", args[0]); err != nil {
+			if err := fleet.CheckUserName(args[0]); err != nil {
 				return err
 			}
-			r := api.UserRequest{Name: args[0], Role: identity.Role(role), Life: int64(days) * int64(day/time.Second)}
+			r := api.UserRequest{Name: args[0], Role: fleet.UserRole(role), Life: int64(days) * int64(day/time.Second)}
 			if dir == "" {
 				dir = args[0]
 			}
@@ -47,11 +49,11 @@ certificate cannot be taken back before its end: give it few days.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&role, "role", string(identity.RoleViewer), "what they may do: viewer, operator or admin")
+	f.StringVar(&role, "role", string(fleet.UserViewer), "what they may do: viewer, operator or admin")
 	f.IntVar(&days, "days", int(api.DefaultUserLife/day), "how many days from now the certificate holds")
 	f.StringVar(&dir, "dir", "", "`directory` to make, for --identity (NAME if empty)")
 	whyFlag(c, &why)
-	completeFlag(c, "role", cobra.FixedCompletions([]string{string(identity.RoleViewer), string(identity.RoleOperator), string(identity.RoleAdmin)}, cobra.ShellCompDirectiveNoFileComp))
+	completeFlag(c, "role", cobra.FixedCompletions([]string{string(fleet.UserViewer), string(fleet.UserOperator), string(fleet.UserAdmin)}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
@@ -86,7 +88,7 @@ func (g *global) addUser(c *cobra.Command, r api.UserRequest, dir, why string) (
 			os.WriteFile(filepath.Join(dir, keyFile), keyPEM, 0o600), syncDir(dir)); err != nil {
 			return fmt.Errorf("user add %s: %w", r.Name, err)
 		}
-		data := map[string]any{"name": r.Name, "role": r.Role, "expires": made.Expires, "dir": dir}
+		data := map[string]any{"name": r.Name, "role": r.Role, "serial": made.Serial, "expires": made.Expires, "revision": made.Revision, "dir": dir}
 		return g.print(c.OutOrStdout(), view{data: data, text: func(w io.Writer) error {
 			_, err := fmt.Fprintf(w, "added user %s, %s, until %s: --identity %s\n", r.Name, r.Role, made.Expires.Local().Format(time.DateTime), dir)
 			return err

@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +24,7 @@ type caller struct {
 	name  string // the node's or the controller's, at those levels
 	who   string // for audit records
 	local bool   // it came over the Unix socket
+	user  bool   // it is one whom the state can take the certificate back from
 }
 
 // may reports whether c may use a route with that permission. A role of people includes those below it, and controllers
@@ -76,15 +79,61 @@ func peerUID(c *net.UnixConn) (uint32, error) {
 	return cred.Uid, nil
 }
 
-// callerOf returns who sent r. The error wraps ErrForbidden or identity.ErrNotTrusted.
-func (s *Server) callerOf(r *http.Request) (caller, error) {
+// newestTimeout bounds the look at what the leader knows of a user.
+const newestTimeout = 3 * time.Second
+
+// recognise finds out who sends r. This replica may lag behind: a user whom it does not have may have been added, and one
+// who changes something may have been deleted. For them the newest state counts, if it can be had.
+func (s *Server) recognise(r *request) (err error) {
+	r.caller, err = s.callerOf(r.Request, r.state)
+	if missing := errors.Is(err, identity.ErrRevoked); !missing && (err != nil || !r.user || r.Method == http.MethodGet) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), newestTimeout)
+	defer cancel()
+	newest, unread := s.Store.Read(ctx, Default)
+	if unread != nil {
+		return err // a change will be refused where nobody leads, in words that say more
+	}
+	r.state, r.revision = newest, newest.Revision()
+	r.caller, err = s.callerOf(r.Request, newest)
+	return err
+}
+
+// untilRevoked returns a context that ends with ctx, and as soon as the certificate that r came with is taken back: for
+// requests that last. The cause is the refusal then.
+func (s *Server) untilRevoked(ctx context.Context, r *request) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if !r.user {
+		return ctx, func() { cancel(nil) }
+	}
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for state := r.state; ; {
+			if _, err := s.callerOf(r.Request, state); errors.Is(err, identity.ErrRevoked) {
+				cancel(err)
+				return
+			}
+			next, err := s.Store.Wait(ctx, state.Revision())
+			if err != nil {
+				return // ctx has ended, or the store, and the controller with it
+			}
+			state = next
+		}
+	})
+	return ctx, func() { cancel(nil); watching.Wait() }
+}
+
+// callerOf returns who sent r, by what a state says of controllers and users. The error wraps ErrForbidden,
+// identity.ErrNotTrusted or identity.ErrRevoked.
+func (s *Server) callerOf(r *http.Request, state fleet.State) (caller, error) {
 	if p, ok := r.Context().Value(peerKey{}).(socketPeer); ok {
 		return s.localCaller(p)
 	}
 	if r.TLS == nil {
 		return caller{}, fmt.Errorf("%w: neither TLS nor the local socket", ErrForbidden)
 	}
-	return remoteCaller(r.TLS, s.Now(), s.Store.State())
+	return remoteCaller(r.TLS, s.Now(), state)
 }
 
 func (s *Server) localCaller(p socketPeer) (caller, error) {
@@ -97,7 +146,7 @@ func (s *Server) localCaller(p socketPeer) (caller, error) {
 	return caller{level: admins, who: localWho, local: true}, nil
 }
 
-// remoteCaller says who is at the other end of a TLS session; state says who the controllers are.
+// remoteCaller says who is at the other end of a TLS session; state says who the controllers and the users are.
 func remoteCaller(session *tls.ConnectionState, now time.Time, state fleet.State) (caller, error) {
 	if len(session.PeerCertificates) == 0 {
 		return caller{level: anyone, who: "anyone"}, nil
@@ -113,17 +162,32 @@ func remoteCaller(session *tls.ConnectionState, now time.Time, state fleet.State
 	}
 	switch subject.Role {
 	case identity.RoleAdmin:
-		return caller{level: admins, who: subject.String()}, nil
+		return userCaller(admins, subject, leaf, state)
 	case identity.RoleOperator:
-		return caller{level: operators, who: subject.String()}, nil
+		return userCaller(operators, subject, leaf, state)
 	case identity.RoleViewer:
-		return caller{level: viewers, who: subject.String()}, nil
+		return userCaller(viewers, subject, leaf, state)
 	case identity.RoleController:
 		return caller{level: controllers, name: subject.Name, who: subject.String()}, checkMember(state, subject.Name, leaf)
 	case identity.RoleNode:
 		return caller{level: nodes, name: subject.Name, who: subject.String()}, nil
 	}
 	return caller{}, fmt.Errorf("%w: role %q is not known here", identity.ErrNotTrusted, subject.Role)
+}
+
+// userCaller returns a person. The state must have the certificate, with that role: what was taken back, or never noted,
+// is nobody's, however long it lasts. Only the cluster's own identity is none of the state.
+func userCaller(level permission, who identity.Subject, certificate *x509.Certificate, state fleet.State) (caller, error) {
+	if who == identity.OwnAdmin() {
+		return caller{level: level, who: who.String()}, nil
+	}
+	serial := identity.Serial(certificate)
+	u, _ := state.User(who.Name)
+	if _, ok := u.Certificate(serial); !ok || identity.Role(u.Role) != who.Role {
+		return caller{}, fmt.Errorf("certificate %s of %s was %w, or the cluster never knew of it; an admin makes another: samara user add %s --role %s",
+			serial, who, identity.ErrRevoked, who.Name, who.Role)
+	}
+	return caller{level: level, who: who.String(), user: true}, nil
 }
 
 // checkMember reports why a controller's certificate is of no use any more, however long it lasts: the controller was
@@ -144,10 +208,13 @@ func checkMember(state fleet.State, id string, certificate *x509.Certificate) er
 }
 
 // admit reports why c may not use a route. A node that was deleted is nobody, however long its certificate lasts.
-func (s *Server) admit(c caller, allow permission, r *http.Request) error {
+func (s *Server) admit(c caller, on route, dry bool, r *http.Request) error {
+	allow := on.needs(dry)
 	switch {
 	case !c.may(allow) && c.level == anyone:
 		return fmt.Errorf("%w: %s %s wants a client certificate", identity.ErrNotTrusted, r.Method, r.URL.Path)
+	case !c.may(allow) && c.may(on.needs(true)):
+		return fmt.Errorf("%s %s: %w for %s: it takes the role %s; a dry run does not", r.Method, r.URL.Path, ErrForbidden, c.who, allow)
 	case !c.may(allow):
 		return fmt.Errorf("%s %s: %w for %s: it takes the role %s", r.Method, r.URL.Path, ErrForbidden, c.who, allow)
 	case allow == nodes:

@@ -25,12 +25,8 @@ func (s *Server) change(ctx context.Context, r *request, c fleet.Command, condit
 	}
 	conditions = append(conditions, asked...)
 	entry := fleet.Entry{Command: c, ID: r.id, If: conditions, At: s.Now().UTC(), Who: r.who, Why: query.Get(whyParam)}
-	dry, err := flagOf(r.Request, dryRunParam)
-	if err != nil {
-		return Change{}, err
-	}
-	if dry {
-		return dryRun(r.state, entry)
+	if r.dry {
+		return r.dryRun(entry)
 	}
 	rev, err := s.Store.Propose(ctx, entry)
 	if err != nil {
@@ -41,8 +37,9 @@ func (s *Server) change(ctx context.Context, r *request, c fleet.Command, condit
 	return Change{Revision: rev, Changed: changed, Effects: effects}, nil
 }
 
-// dryRun says what an entry would change.
-func dryRun(before fleet.State, entry fleet.Entry) (Change, error) {
+// dryRun says what an entry would change. Those who may not change it do not learn which secrets are the same.
+func (r *request) dryRun(entry fleet.Entry) (Change, error) {
+	before := r.state
 	if _, err := fleet.EncodeEntry(entry, before.Format()); err != nil {
 		return Change{}, err
 	}
@@ -51,7 +48,9 @@ func dryRun(before fleet.State, entry fleet.Entry) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	changed, effects := differences(before, after, entry.Command)
+	by := newComparer()
+	by.blind = !r.may(operators)
+	changed, effects := by.differences(before, after, entry.Command)
 	return Change{Revision: before.Revision(), DryRun: true, Changed: changed, Effects: effects}, nil
 }
 
@@ -59,7 +58,7 @@ func dryRun(before fleet.State, entry fleet.Entry) (Change, error) {
 func (s *Server) changed(asked fleet.State, entry fleet.Entry, rev fleet.Revision) ([]Difference, []Effect) {
 	if before, ok := s.Store.StateAt(rev - 1); ok {
 		if after, ok := s.Store.StateAt(rev); ok {
-			return differences(before, after, entry.Command)
+			return newComparer().differences(before, after, entry.Command)
 		}
 	}
 	// The revision is no longer known, or not yet: then it is told from the state that the change was asked against. A
@@ -68,7 +67,7 @@ func (s *Server) changed(asked fleet.State, entry fleet.Entry, rev fleet.Revisio
 	if err != nil {
 		return []Difference{}, nil
 	}
-	return differences(asked, after, entry.Command)
+	return newComparer().differences(asked, after, entry.Command)
 }
 
 // flagOf returns whether a query parameter is set. The error is fleet.ErrInvalid if it is neither "1" nor absent.

@@ -14,9 +14,10 @@ import (
 // A comparer compares objects. It remembers what changes of fields need: the table of fields is searched once for each.
 type comparer struct {
 	needs map[string]string // by path
+	blind bool              // what nodes get from elsewhere: do not tell whether one secret is another
 }
 
-func newComparer() comparer { return comparer{map[string]string{}} }
+func newComparer() comparer { return comparer{needs: map[string]string{}} }
 
 // needsOf returns what makes a change of a field effective on a node that runs; "" if nothing is to be done.
 func (c comparer) needsOf(path string) string {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -97,8 +98,45 @@ func (s *Server) edit(w http.ResponseWriter, r *request) error {
 		if err := decode(r, &body); err != nil {
 			return nil, err
 		}
+		if r.dry && !r.may(operators) {
+			disguise(&body, r.state)
+		}
 		return s.change(ctx, r, body)
 	})
+}
+
+// disguise puts a password that nobody has in the place of each that an edit names, or takes from another object. So what
+// the edit would change does not tell whether somebody guessed right.
+func disguise(e *fleet.Edit, state fleet.State) {
+	nobodys := fleet.Secret(rand.Text())
+	for i := range e.Puts {
+		o := &e.Puts[i]
+		bmc := bmcOf(*o)
+		if bmc == nil {
+			continue
+		}
+		taken := bmc.Password
+		if taken == nil && o.SecretsOf != "" {
+			from, _ := state.Object(fleet.Ref{Kind: o.Ref().Kind, Name: o.SecretsOf})
+			if b := bmcOf(from); b != nil {
+				taken = b.Password
+			}
+		}
+		if len(taken) > 0 {
+			bmc.Password = nobodys
+		}
+	}
+}
+
+// bmcOf returns what holds the secrets of an object; nil if it has none.
+func bmcOf(o fleet.Object) *fleet.BMC {
+	switch {
+	case o.Node != nil:
+		return &o.Node.BMC
+	case o.Profile != nil:
+		return &o.Profile.BMC
+	}
+	return nil
 }
 
 // A RollbackRequest asks for the configuration as it was.
@@ -113,7 +151,7 @@ func (s *Server) rollback(ctx context.Context, r *request, body RollbackRequest)
 		return Change{}, err
 	}
 	r.state, r.revision = state, state.Revision()
-	if made, known := state.Outcome(r.id); known && made.Err() == nil {
+	if made, known := state.Outcome(r.id); known && made.Err() == nil && !r.dry {
 		r.revision = max(made.Revision, r.revision)
 		return s.made(made.Revision), nil // it is asked for again
 	}
@@ -122,8 +160,7 @@ func (s *Server) rollback(ctx context.Context, r *request, body RollbackRequest)
 		return Change{}, err
 	}
 	if len(edit.Puts)+len(edit.Deletes) == 0 {
-		dry, err := flagOf(r.Request, dryRunParam)
-		return Change{Revision: state.Revision(), DryRun: dry, Changed: []Difference{}}, err
+		return Change{Revision: state.Revision(), DryRun: r.dry, Changed: []Difference{}}, nil
 	}
 	return s.change(ctx, r, edit, IfRevision(state.Revision()))
 }

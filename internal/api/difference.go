@@ -16,7 +16,7 @@ type Change struct {
 
 // A Difference says how one object differs after a change, as it was written.
 type Difference struct {
-	Kind   string  `json:"kind"`   // node, profile, image, network, cluster, controller
+	Kind   string  `json:"kind"`   // node, profile, image, network, cluster, controller, user
 	Name   string  `json:"name"`   // of the object
 	Action string  `json:"action"` // add, set, delete
 	Fields []Field `json:"fields,omitempty"`
@@ -32,8 +32,7 @@ type Field struct {
 }
 
 // differences lists how the objects that c names differ between two states, and what becomes of nodes by it.
-func differences(before, after fleet.State, c fleet.Command) ([]Difference, []Effect) {
-	by := newComparer()
+func (by comparer) differences(before, after fleet.State, c fleet.Command) ([]Difference, []Effect) {
 	nodes := func(names []string) ([]Difference, []Effect) {
 		all := compareAll("node", names, before.Node, after.Node, by.nodes)
 		return all, by.effects(before, after, all)
@@ -57,6 +56,8 @@ func differences(before, after fleet.State, c fleet.Command) ([]Difference, []Ef
 		return compareAll("network", []string{c.Name}, before.Network, after.Network, asJSON), nil
 	case fleet.DeleteImage:
 		return []Difference{{Kind: "image", Name: fleet.ImageRef{Name: c.Image, Version: c.Version}.String(), Action: "delete"}}, nil
+	case fleet.DeleteUser:
+		return []Difference{{Kind: "user", Name: c.Name, Action: "delete"}}, nil
 	case fleet.SetCluster:
 		return compareClusters(before, after), nil
 	case fleet.RemoveController:

@@ -46,6 +46,9 @@ func (c comparer) effects(before, after fleet.State, changed []Difference) []Eff
 		if !other[is.Name] {
 			continue
 		}
+		if c.blind && len(was.BMC.Password) > 0 && len(is.BMC.Password) > 0 {
+			is.BMC.Password = was.BMC.Password
+		}
 		fields := c.nodes(&was, &is)
 		if len(fields) == 0 || slices.Equal(fields, told[is.Name]) {
 			continue

@@ -64,13 +64,9 @@ func (s *Server) removeController(ctx context.Context, r *request, _ none) (Chan
 	if err != nil {
 		return Change{}, err
 	}
-	dry, err := flagOf(r.Request, dryRunParam)
-	if err != nil {
-		return Change{}, err
-	}
 	entry := fleet.Entry{Command: command, At: s.Now().UTC(), Who: r.who, Why: r.URL.Query().Get(whyParam)}
-	if dry {
-		return dryRun(r.state, entry)
+	if r.dry {
+		return r.dryRun(entry)
 	}
 	rev, err := s.Controllers.Remove(ctx, command.ID, force, entry.Who, entry.Why)
 	if err != nil {

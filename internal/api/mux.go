@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,16 +31,26 @@ type route struct {
 	limit             int64
 	reads             reading
 	changes           bool
+	dry               bool // it takes dryRunParam
 	query             []string
 	doc               string
 	request, response reflect.Type
 	serve             func(w http.ResponseWriter, r *request) error
 }
 
+// needs returns who may use a route: a dry run only tells.
+func (on route) needs(dry bool) permission {
+	if dry && on.dry && on.allow.forPeople() {
+		return viewers
+	}
+	return on.allow
+}
+
 // A request is one that was admitted.
 type request struct {
 	*http.Request
 	caller
+	dry      bool           // only say what would change: the caller may no more, perhaps
 	strict   bool           // refuse fields that this release does not know
 	state    fleet.State    // what the request is answered from
 	revision fleet.Revision // for RevisionHeader
@@ -87,7 +98,8 @@ func handle[Req, Res any](e endpoint[Req, Res], serve func(http.ResponseWriter, 
 		limit = maxBody
 	}
 	return route{
-		method: e.method, pattern: e.pattern, allow: e.allow, limit: limit, reads: e.reads, changes: e.changes, query: e.query, doc: e.doc,
+		method: e.method, pattern: e.pattern, allow: e.allow, limit: limit, reads: e.reads, query: e.query, doc: e.doc,
+		changes: e.changes, dry: e.changes || slices.Contains(e.query, dryRunParam),
 		request: reflect.TypeFor[Req](), response: reflect.TypeFor[Res](),
 		serve: serve,
 	}
@@ -136,7 +148,9 @@ func (s *Server) routes() []route {
 		on(joinController, s.join),
 		on(transferLeadership, s.transfer),
 		on(removeController, s.removeController),
+		on(listUsers, s.listUsers),
 		on(addUser, s.addUser),
+		on(deleteUser, s.deleteUser),
 		on(getOpenAPI, s.openAPI),
 		on(peerHello, s.hello),
 		handle(peerPropose, s.peerPropose),
@@ -189,11 +203,18 @@ func (s *Server) guard(on route) http.Handler {
 
 // prepare finds out who sends r, whether they may, what r is called and what it is to be answered from.
 func (s *Server) prepare(r *request, on route) (err error) {
-	if r.caller, err = s.callerOf(r.Request); err != nil {
+	if err := s.recognise(r); err != nil {
 		return err
 	}
-	if err := s.admit(r.caller, on.allow, r.Request); err != nil {
+	var flagErr error
+	r.dry, flagErr = flagOf(r.Request, dryRunParam)
+	switch err := s.admit(r.caller, on, r.dry, r.Request); {
+	case err != nil:
 		return err
+	case flagErr != nil:
+		return flagErr
+	case r.dry && !on.dry:
+		return fmt.Errorf("%w request: %s %s takes no %s", fleet.ErrInvalid, r.Method, on.pattern, dryRunParam)
 	}
 	if r.Method != http.MethodGet {
 		r.id = r.Header.Get(RequestHeader)
@@ -212,6 +233,9 @@ func (s *Server) prepare(r *request, on route) (err error) {
 		return nil
 	}
 	if err := s.see(r); err != nil {
+		return err
+	}
+	if _, err := s.callerOf(r.Request, r.state); err != nil { // what is read may be newer than what the caller was known by
 		return err
 	}
 	r.about = IfRevision(r.revision)

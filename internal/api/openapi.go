@@ -181,7 +181,7 @@ func queryParameter(name string) parameter {
 		afterParam:    text("that after which to tell: of nodes a name, of a watch a revision, of observations a mark"),
 		beforeParam:   number("the revision before which to tell"),
 		blobsParam:    flag("with what images need, too"),
-		dryRunParam:   flag("say what would change, and change nothing"),
+		dryRunParam:   flag("say what would change, and change nothing, which viewers may ask for, too"),
 		firmwareParam: flag("put the image's firmware of network cards into the initramfs"),
 		forceParam:    flag("whatever that costs"),
 		fromParam:     number("the revision that came first"),
