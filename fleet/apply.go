@@ -9,7 +9,7 @@ func (s State) Apply(e Entry, rev Revision) (State, error) {
 	if o, ok := s.Outcome(e.ID); ok {
 		return s.Advance(rev), o.Err()
 	}
-	next, err := s.applyNew(e, applied{rev, e.At})
+	next, err := s.applyNew(e, applied{rev, e.At, e.Who})
 	if err != nil {
 		next = s
 	}

@@ -74,7 +74,7 @@ func (s State) holds(c Condition) error {
 		return err
 	}
 	if c.Kind == conditionState {
-		if last := s.history.last(); last > c.Revision {
+		if last := s.history.lastEdit(); last > c.Revision {
 			return fmt.Errorf("configuration %w: somebody changed it at revision %d, after revision %d; look at it again", ErrConflict, last, c.Revision)
 		}
 		return nil

@@ -12,7 +12,7 @@ import (
 // that all of its controllers understand: State.Format. What format 1 does not have: ids and conditions of entries,
 // the kinds of command that say so in the table, armed nodes, join tokens, keys of controllers and holders of images. What
 // format 2 does not have: a cluster's Seeding. What format 3 does not have: profiles, settings of nodes beyond image,
-// kernel arguments, rack, MAC and address, the history, and packed entries.
+// kernel arguments, rack, MAC and address, users, the history, and packed entries.
 const Format = 4
 
 // An Entry is one change as it stands in the log: a command and its audit record. The proposer fills in everything,
@@ -38,6 +38,7 @@ type Command interface {
 type applied struct {
 	rev Revision  // of the state that will result
 	at  time.Time // when the entry was proposed
+	who string    // asked for it
 }
 
 // A kind is how commands of one name are read.
@@ -67,6 +68,8 @@ var kinds = map[string]kind{
 	"discovery.arm":      {2, func() Command { return new(ArmDiscovery) }},
 	"discovery.claim":    {2, func() Command { return new(ClaimNode) }},
 	"config.edit":        {4, func() Command { return new(Edit) }},
+	"user.add":           {4, func() Command { return new(AddCertificate) }},
+	"user.delete":        {4, func() Command { return new(DeleteUser) }},
 }
 
 // What a command says of formats beyond its kind:

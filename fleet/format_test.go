@@ -173,6 +173,8 @@ func TestAFormatIsWrittenByItsOwnReleasesOnly(t *testing.T) {
 		"a seeding":            {Command: SetCluster{Seeding: &SetSeeding{}}},
 		"a format of tomorrow": {Command: SetFormat{Format + 1}},
 		"an edit":              {Command: edit(t, `{"node":{"name":"n2"}}`)},
+		"a user":               {Command: certify("mia", UserViewer, "1", 1), At: noon},
+		"a user's removal":     {Command: DeleteUser{"mia"}},
 		"a node's tags":        {Command: AddNodes{[]Node{{Name: "n2", Settings: Settings{Tags: map[string]string{"a": "b"}}}}}},
 		"a node's profiles":    {Command: AddNodes{[]Node{{Name: "n2", Profiles: []string{"a"}}}}},
 		"an interface's mask":  {Command: AddNodes{[]Node{node("n2", Interface{Name: "default", Netmask: 24})}}},
@@ -218,6 +220,7 @@ func TestAnOldReleaseStopsAtWhatItCannotRead(t *testing.T) {
 	for what, e := range map[string]Entry{
 		"a format":                      {Command: SetFormat{4}},
 		"an edit":                       {Command: edit(t, `{"node":{"name":"n2"}}`)},
+		"a user":                        {Command: certify("mia", UserViewer, "1", 1)},
 		"an asset key":                  {Command: AddNodes{[]Node{{Name: "n2", AssetKey: "k"}}}},
 		"a condition on a profile":      {Command: DeleteNodes{[]string{"n1"}}, If: []Condition{{"profile", "a", 3}}},
 		"a condition on the state":      {Command: DeleteNodes{[]string{"n1"}}, If: []Condition{{"state", "", 3}}},

@@ -16,14 +16,16 @@ const (
 	MaxHistoryBytes = 32 << 20
 )
 
-// A Record is one change of the configuration. To arm nodes is none.
+// A Record is one change of the configuration, or of a user. To arm nodes is none.
 type Record struct {
-	Revision Revision  `json:"revision"`      // that it made
-	At       time.Time `json:"at"`            // when it was proposed
-	Who      string    `json:"who,omitempty"` // asked for it
-	Why      string    `json:"why,omitempty"` // the message of who asked
-	Kind     string    `json:"kind"`          // of the command
-	Changed  []Change  `json:"changed"`       // each object once, by kind and name
+	Revision Revision  `json:"revision"`          // that it made
+	At       time.Time `json:"at"`                // when it was proposed
+	Who      string    `json:"who,omitempty"`     // asked for it
+	Why      string    `json:"why,omitempty"`     // the message of who asked
+	Kind     string    `json:"kind"`              // of the command
+	Changed  []Change  `json:"changed,omitempty"` // each object once, by kind and name
+	// User is what became of a user, who is no object of the configuration: nothing takes that back.
+	User *UserChange `json:"user,omitempty"`
 }
 
 // A Change is what one object was before a change and after it. An Object that says nothing is one that did not exist.
@@ -68,6 +70,16 @@ func (h history) last() Revision {
 	return h.since
 }
 
+// lastEdit returns the revision since which nobody has changed the configuration.
+func (h history) lastEdit() Revision {
+	for r := range h.records.backward() {
+		if len(r.Changed) > 0 {
+			return r.Revision
+		}
+	}
+	return h.since
+}
+
 // add returns h with r as the latest, without the oldest ones if there are too many.
 func (h history) add(p *past) history {
 	h.records = h.records.push(p)
@@ -106,7 +118,8 @@ func newPast(r Record) *past {
 // remember returns next with what e has changed since s, which was before it.
 func (s State) remember(next State, e Entry) State {
 	changed := next.pending.values()
-	next.pending = nil
+	told := next.told
+	next.pending, next.told = nil, nil
 	if next.Format() < 4 {
 		return next
 	}
@@ -124,10 +137,10 @@ func (s State) remember(next State, e Entry) State {
 		now, _ := next.Object(c.Ref())
 		return c.Before.same(now)
 	})
-	if len(changed) == 0 {
+	if len(changed) == 0 && told == nil {
 		return next
 	}
-	next.history = next.history.add(newPast(Record{Revision: next.rev, At: e.At.UTC(), Who: e.Who, Why: e.Why, Kind: e.Command.Kind(), Changed: changed}))
+	next.history = next.history.add(newPast(Record{Revision: next.rev, At: e.At.UTC(), Who: e.Who, Why: e.Why, Kind: e.Command.Kind(), Changed: changed, User: told}))
 	return next
 }
 

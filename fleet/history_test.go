@@ -227,6 +227,9 @@ func outline(s State) string {
 				b.WriteString(" without a difference")
 			}
 		}
+		if r.User != nil {
+			fmt.Fprintf(&b, " %+v", *r.User)
+		}
 		b.WriteByte('\n')
 	}
 	return b.String()

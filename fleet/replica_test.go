@@ -32,7 +32,14 @@ func commands() *rapid.Generator[Command] {
 	head := rapid.SampledFrom(heads)
 	holders := rapid.SliceOfN(head, 1, 4)
 	return rapid.Custom(func(t *rapid.T) Command {
-		switch rapid.IntRange(0, 18).Draw(t, "kind") {
+		switch rapid.IntRange(0, 20).Draw(t, "kind") {
+		case 19:
+			serial := rapid.StringMatching(`[1-9a-f]`).Draw(t, "serial")
+			role := rapid.SampledFrom([]UserRole{UserViewer, UserOperator}).Draw(t, "role")
+			c := certify(rapid.SampledFrom([]string{"mia", "tom", "eve"}).Draw(t, "user"), role, serial, rapid.IntRange(-1, 8).Draw(t, "hours"))
+			return &c
+		case 20:
+			return &DeleteUser{rapid.SampledFrom([]string{"mia", "tom"}).Draw(t, "user")}
 		case 17, 18:
 			e := edits().Draw(t, "edit")
 			return &e

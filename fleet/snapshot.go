@@ -28,6 +28,7 @@ type record struct {
 	Node    *Node        `json:"node,omitempty"`
 	Profile *Profile     `json:"profile,omitempty"` // this, History and Past: since format 4
 	Token   *JoinToken   `json:"token,omitempty"`   // this and Outcome: since format 2
+	User    *User        `json:"user,omitempty"`    // since format 4
 	Outcome *Outcome     `json:"outcome,omitempty"` // from the oldest on
 	History *historyHead `json:"history,omitempty"` // before the first Past
 	Past    *Record      `json:"past,omitempty"`    // from the oldest on
@@ -85,6 +86,11 @@ func (s State) WriteTo(w io.Writer) (int64, error) {
 		}
 		for t := range s.tokens.all() {
 			if err := put(record{Token: &t}); err != nil {
+				return err
+			}
+		}
+		for u := range s.people.all() {
+			if err := put(record{User: u}); err != nil {
 				return err
 			}
 		}
@@ -178,7 +184,7 @@ func (s State) load(rec record) (State, error) {
 	switch {
 	case (rec.Token != nil || rec.Outcome != nil) && s.Format() < 2:
 		return s, errors.New("of a kind that format 1 lacks")
-	case (rec.Profile != nil || rec.History != nil || rec.Past != nil || rec.Node != nil && rec.Node.needs() > 3) && s.Format() < 4:
+	case (rec.Profile != nil || rec.User != nil || rec.History != nil || rec.Past != nil || rec.Node != nil && rec.Node.needs() > 3) && s.Format() < 4:
 		return s, errors.New("of a kind, or with settings, that format 3 lacks")
 	case rec.Cluster != nil && rec.Cluster.Seeding != (Seeding{}) && rec.Cluster.Format < 3:
 		return s, errors.New("with a seeding, which format 2 lacks")
@@ -209,6 +215,8 @@ func (s State) load(rec record) (State, error) {
 			return s, err
 		}
 		s.tokens = s.tokens.put([]byte(rec.Token.ID), *rec.Token)
+	case rec.User != nil:
+		s.people = s.people.put([]byte(rec.User.Name), rec.User)
 	case rec.Outcome != nil:
 		if err := rec.Outcome.check(); err != nil {
 			return s, err

@@ -26,9 +26,11 @@ type State struct {
 	armed    tree[string] // armedKey to node name
 	users    tree[string] // userKey to node name
 	tokens   tree[JoinToken]
+	people   tree[*User] // by name
 	outcomes outcomes
 	history  history
 	pending  *cell[Change] // what a command changes, the latest first, while it is applied; nil otherwise
+	told     *UserChange   // what a command did to a user, while it is applied; nil otherwise
 }
 
 // Revision returns the index of the last entry that was applied, accepted or not.

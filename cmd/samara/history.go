@@ -20,8 +20,8 @@ func newHistory(g *global) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "history",
 		Aliases: []string{"log"},
-		Short:   "List changes of the configuration: who, when, why",
-		Long: `List changes of the configuration, the latest first: the revision that each made, when, who asked for it, what it
+		Short:   "List changes of the configuration and of users: who, when, why",
+		Long: `List changes of the configuration and of users, the latest first: the revision that each made, when, who asked for it, what it
 changed, and the message of -m. The cluster remembers the latest thousand. "samara diff" tells a change
 field by field, "samara rollback" takes changes back.`,
 		Example: `  samara history -n 5
@@ -61,6 +61,9 @@ func historyTable(entries []api.HistoryEntry) table {
 	t := table{head: []string{"REVISION", "AT", "WHO", "WHAT", "WHY"}}
 	for _, e := range entries {
 		what := mapped(e.Changed, func(n api.ChangedNames) string { return summary(n) })
+		if e.User != nil {
+			what = append(what, fmt.Sprintf("%s user %s (%s)", e.User.Action, e.User.Name, e.User.Role))
+		}
 		t.add(dashes(revisionText(e.Revision), e.At.Local().Format(time.DateTime), e.Who, strings.Join(what, "; "), e.Why)...)
 	}
 	return t

@@ -148,7 +148,7 @@ func listenTLS(ca, caKey []byte, dir string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	chain, key, err = issue(identity.Subject{Role: identity.RoleAdmin, Name: "admin"})
+	chain, key, err = issue(identity.OwnAdmin())
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func newRoot(p program) *cobra.Command {
 		newExplain(g),
 		newApply(g), newPlan(g), newExport(g), newHistory(g), newDiff(g), newRollback(g),
 		group("import", "Take over what is configured elsewhere", newImportWarewulf(g), newImportHosts(g), newImportCSV(g)),
-		group("user", "People who ask from afar", newUserAdd(g)),
+		group("user", "People who ask from afar", newUserAdd(g), newUserList(g), newUserDelete(g)),
 		group("image", "Root filesystems that nodes run", newImageImport(g), newImageList(g), newImageShow(g), newImageSwarm(g), newImageSimulate(g), newImageDelete(g), newImageTorrent(g)),
 		group("network", "Subnets that nodes boot on", newNetworkAdd(g), newNetworkSet(g), newNetworkList(g), newNetworkShow(g), newNetworkDelete(g)),
 		group("controller", "Head nodes that agree on what nodes boot", newControllerList(g), newControllerToken(g), newControllerJoin(g), newControllerRemove(g), newControllerTransfer(g), newControllerRecover(g)),

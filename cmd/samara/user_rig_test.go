@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"crypto/ecdsa"
-	"time"
 
-	"github.com/samara-hpc/samara/internal/api"
+	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/identity"
 )
 
@@ -13,12 +11,11 @@ import (
 type people struct{ ca, key []byte }
 
 // Issue implements api.Users.
-func (p people) Issue(_ context.Context, who identity.Subject, key *ecdsa.PublicKey, life time.Duration) (api.UserCertificate, error) {
+func (p people) Issue(u fleet.User, c fleet.Certificate, key *ecdsa.PublicKey) (certificate, ca []byte, err error) {
 	authority, err := identity.ParseAuthority(p.ca, p.key)
 	if err != nil {
-		return api.UserCertificate{}, err
+		return nil, nil, err
 	}
-	now := time.Now()
-	chain, err := authority.Issue(who, key, nil, now, life)
-	return api.UserCertificate{Certificate: chain, CA: p.ca, Expires: now.Add(life)}, err
+	chain, err := authority.IssueUser(u, c, key)
+	return chain, p.ca, err
 }

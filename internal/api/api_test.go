@@ -42,7 +42,7 @@ func TestErrorsKeepTheirMeaning(t *testing.T) {
 
 func TestChanges(t *testing.T) {
 	rig := newRig(t)
-	c := rig.remote(t, identity.Subject{Role: identity.RoleAdmin, Name: "eve"})
+	c := rig.remote(t, identity.OwnAdmin())
 	ip := netip.MustParseAddr("10.1.0.12")
 	nodes := []fleet.Node{{Name: "n2", Settings: fleet.Settings{Image: fleet.ImageRef{Name: "debian"}, Interfaces: []fleet.Interface{{Name: "default", IP: ip}}}}}
 
@@ -64,8 +64,8 @@ func TestChanges(t *testing.T) {
 	if diff := cmp.Diff(Change{Revision: 4, Changed: want}, done); diff != "" {
 		t.Errorf("AddNodes (-want +got):\n%s", diff)
 	}
-	if e := rig.last(t); e.Who != "admin/eve" || e.Why != "a new rack" || e.At.IsZero() {
-		t.Errorf("audit record: %q %q %s, want admin/eve, a new rack and a time", e.Who, e.Why, e.At)
+	if e := rig.last(t); e.Who != "admin/admin" || e.Why != "a new rack" || e.At.IsZero() {
+		t.Errorf("audit record: %q %q %s, want admin/admin, a new rack and a time", e.Who, e.Why, e.At)
 	}
 	rack := "r1"
 	set, err := rig.local(t).SetNodes(t.Context(), fleet.SetNodes{Names: []string{"n1", "n2"}, Rack: &rack}, ChangeOptions{})

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"net/http"
 	"time"
 )
@@ -22,7 +21,7 @@ func (s *Server) backup(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := s.untilRevoked(r.Context(), r)
 	defer cancel()
 	w.Header().Set("Content-Type", octetType)
 	out := &pacedWriter{w: w, c: http.NewResponseController(w)}

@@ -230,7 +230,7 @@ func TestAnAnswerThatBreaksOffIsAskedForAgain(t *testing.T) {
 // several returns a client of controllers at addresses.
 func several(t *testing.T, rig *rig, addresses ...string) *Client {
 	t.Helper()
-	c := NewClient(addresses, rig.pin, certificateOf(rig.issue(t, rig.authority, identity.Subject{Role: identity.RoleAdmin, Name: "eve"})))
+	c := NewClient(addresses, rig.pin, certificateOf(rig.issue(t, rig.authority, identity.OwnAdmin())))
 	t.Cleanup(c.Close)
 	return c
 }

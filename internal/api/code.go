@@ -57,6 +57,7 @@ func codes() []code {
 		{"timeout", http.StatusGatewayTimeout, context.DeadlineExceeded},
 		{"busy", http.StatusServiceUnavailable, ErrBusy},
 		{"beyond_end", http.StatusRequestedRangeNotSatisfiable, ErrRange},
+		{"revoked", http.StatusUnauthorized, identity.ErrRevoked},
 		{"internal", http.StatusInternalServerError, ErrInternal},
 	}
 }

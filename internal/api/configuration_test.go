@@ -43,7 +43,7 @@ func newSite(t testing.TB) *rig {
 
 func TestAChangeOfAProfileTellsItsEffects(t *testing.T) {
 	rig := newSite(t)
-	c := rig.remote(t, identity.Subject{Role: identity.RoleOperator, Name: "eve"})
+	c := rig.remote(t, identity.OwnAdmin())
 	gpu, err := c.Profile(t.Context(), "gpu")
 	if err != nil || !slices.Equal(gpu.Secrets, []string{"bmc.password"}) || gpu.BMC.Password != nil {
 		t.Fatalf("Profile: %+v, %v; want it without the password, and that there is one", gpu, err)
@@ -187,7 +187,7 @@ func TestOneEditHoldsManyNodes(t *testing.T) {
 
 func TestHistoryComparisonAndRollback(t *testing.T) {
 	rig := newSite(t) // revision 4
-	c := rig.remote(t, identity.Subject{Role: identity.RoleAdmin, Name: "eve"})
+	c := rig.remote(t, identity.OwnAdmin())
 	ctx := t.Context()
 	start, err := c.Configuration(ctx, 0)
 	if err != nil {
@@ -204,7 +204,7 @@ func TestHistoryComparisonAndRollback(t *testing.T) {
 	if err != nil || len(history) != 1 {
 		t.Fatalf("History: %+v, %v", history, err)
 	}
-	want := HistoryEntry{Revision: 5, At: history[0].At, Who: "admin/eve", Why: "the new rack", Kind: "config.edit", Changed: []ChangedNames{
+	want := HistoryEntry{Revision: 5, At: history[0].At, Who: "admin/admin", Why: "the new rack", Kind: "config.edit", Changed: []ChangedNames{
 		{Kind: "cluster", Action: "set", Names: []string{}}, {Kind: "network", Action: "add", Names: []string{"lab"}}, {Kind: "node", Action: "set", Names: []string{"g1"}},
 		{Kind: "node", Action: "delete", Names: []string{"g2"}}, {Kind: "node", Action: "add", Names: []string{"g9"}}}}
 	sortChanged := func(all []ChangedNames) {

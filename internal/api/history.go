@@ -7,7 +7,7 @@ import (
 	"github.com/samara-hpc/samara/fleet"
 )
 
-// A HistoryEntry is one change of the configuration, and who made it.
+// A HistoryEntry is one change of the configuration, or of a user, and who made it.
 type HistoryEntry struct {
 	Revision fleet.Revision `json:"revision"` // that it made
 	At       time.Time      `json:"at"`
@@ -15,6 +15,8 @@ type HistoryEntry struct {
 	Why      string         `json:"why,omitempty"`
 	Kind     string         `json:"kind"` // of the command, as the log has it
 	Changed  []ChangedNames `json:"changed"`
+	// User is what became of a user: that is no configuration, and nothing takes it back.
+	User *fleet.UserChange `json:"user,omitempty"`
 }
 
 // ChangedNames are the objects of one kind to which one change did one thing. How they differ, a Comparison tells.
@@ -59,7 +61,7 @@ func (s *Server) history(_ context.Context, r *request, _ none) ([]HistoryEntry,
 			r.next = r.URL.Path + "?" + query.Encode()
 			break
 		}
-		entries = append(entries, HistoryEntry{Revision: record.Revision, At: record.At, Who: record.Who, Why: record.Why, Kind: record.Kind, Changed: namesOf(record.Changed)})
+		entries = append(entries, HistoryEntry{Revision: record.Revision, At: record.At, Who: record.Who, Why: record.Why, Kind: record.Kind, Changed: namesOf(record.Changed), User: record.User})
 	}
 	return entries, nil
 }
@@ -119,6 +121,11 @@ func (s *Server) compare(_ context.Context, r *request, _ none) (Comparison, err
 			return Comparison{}, err
 		}
 	}
+	giveBack, err := s.recalling.take(recalls)
+	if err != nil {
+		return Comparison{}, err
+	}
+	defer giveBack()
 	before, err := r.state.At(from)
 	if err != nil {
 		return Comparison{}, err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/internal/identity"
 )
 
 // Bounds on imports. An import may take hours, but a client must go on sending, and reading what it is told.
@@ -35,13 +36,13 @@ func (s *Server) importImage(w http.ResponseWriter, r *request) error {
 	default:
 		return fmt.Errorf("%w: %d imports are under way; wait for one to end", ErrUnavailable, maxImports)
 	}
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := s.untilRevoked(r.Context(), r)
 	defer cancel()
 	c := http.NewResponseController(w)
 	if err := errors.Join(c.SetReadDeadline(time.Now().Add(importIdle)), c.SetWriteDeadline(time.Now().Add(lineTime))); err != nil {
 		return fmt.Errorf("set deadlines: %w", err)
 	}
-	in, err := importSource(r, c)
+	in, err := importSource(ctx, r, c)
 	if err != nil {
 		return err
 	}
@@ -53,12 +54,17 @@ func (s *Server) importImage(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) }) // of a client that sends nothing, too
+	defer stop()
 	var version fleet.ImageVersion
 	err = lines.whileTelling(func(progress func(Progress)) (err error) {
 		version, err = s.Images.Import(ctx, in, progress)
 		return err
 	}, func(p Progress) any { return importLine{Progress: &p} })
 	last := importLine{Version: &version}
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, identity.ErrRevoked) {
+		err = cause
+	}
 	if err != nil {
 		last = importLine{Error: bodyOf(err)}
 	}
@@ -67,7 +73,7 @@ func (s *Server) importImage(w http.ResponseWriter, r *request) error {
 }
 
 // importSource reads from the head of r what is to be imported.
-func importSource(r *request, c *http.ResponseController) (ImportRequest, error) {
+func importSource(ctx context.Context, r *request, c *http.ResponseController) (ImportRequest, error) {
 	in := ImportRequest{Name: r.PathValue("image"), Who: r.who, Why: r.URL.Query().Get(whyParam), Firmware: r.URL.Query().Get(firmwareParam) == "1"}
 	if err := fleet.CheckName("image", in.Name); err != nil {
 		return ImportRequest{}, err
@@ -76,7 +82,7 @@ func importSource(r *request, c *http.ResponseController) (ImportRequest, error)
 	switch {
 	case err == nil && kind == tarType:
 		in.Source = r.URL.Query().Get(sourceParam)
-		in.Stream = &idleReader{r: r.Body, c: c}
+		in.Stream = &idleReader{ctx: ctx, r: r.Body, c: c}
 		return in, nil
 	case err != nil || kind != jsonType:
 		return ImportRequest{}, fmt.Errorf("%w request: its Content-Type is %q, want %s or %s", fleet.ErrInvalid, r.Header.Get("Content-Type"), tarType, jsonType)
@@ -103,14 +109,18 @@ func importSource(r *request, c *http.ResponseController) (ImportRequest, error)
 	return in, nil
 }
 
-// An idleReader gives each read of a body importIdle, and none once the body has ended.
+// An idleReader gives each read of a body importIdle, and none once the body or ctx has ended.
 type idleReader struct {
-	r io.Reader
-	c *http.ResponseController
+	ctx context.Context
+	r   io.Reader
+	c   *http.ResponseController
 }
 
 func (r *idleReader) Read(p []byte) (int, error) {
 	if err := r.c.SetReadDeadline(time.Now().Add(importIdle)); err != nil {
+		return 0, err
+	}
+	if err := r.ctx.Err(); err != nil { // after the deadline is set: when ctx ends, another is
 		return 0, err
 	}
 	n, err := r.r.Read(p)

@@ -15,14 +15,14 @@ import (
 )
 
 func admin(t *testing.T, r *rig) *Client {
-	return r.remote(t, identity.Subject{Role: identity.RoleAdmin, Name: "eve"})
+	return r.remote(t, identity.OwnAdmin())
 }
 
 func TestImportOfAStream(t *testing.T) {
 	rig := newRig(t)
 	const files, content = 40, 100_000
 	rig.imports = func(_ context.Context, r ImportRequest, progress func(Progress)) (fleet.ImageVersion, error) {
-		if r.Name != "noble" || r.Path != "" || r.Source != "a pipe" || r.Who != "admin/eve" || r.Why != "try it" {
+		if r.Name != "noble" || r.Path != "" || r.Source != "a pipe" || r.Who != "admin/admin" || r.Why != "try it" {
 			return fleet.ImageVersion{}, fmt.Errorf("%w request: %+v", fleet.ErrInvalid, r)
 		}
 		in := tar.NewReader(r.Stream)

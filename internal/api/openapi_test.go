@@ -247,7 +247,9 @@ func visits(t *testing.T) map[string]struct{ path, body string } {
 		"POST /v1/controllers/join":           {"/v1/controllers/join", text(JoinRequest{Token: "good", ID: "head2"})},
 		"POST /v1/controllers/transfer":       {"/v1/controllers/transfer", `{}`},
 		"DELETE /v1/controllers/{controller}": {"/v1/controllers/head2?dry_run=1", ""},
-		"POST /v1/users":                      {"/v1/users", text(UserRequest{Name: "eve", Role: identity.RoleViewer, CSR: csr})},
+		"GET /v1/users":                       {"/v1/users", ""},
+		"DELETE /v1/users/{user}":             {"/v1/users/mia?dry_run=1", ""},
+		"POST /v1/users":                      {"/v1/users", text(UserRequest{Name: "eve", Role: fleet.UserViewer, CSR: csr})},
 		"GET /v1/peer/hello":                  {"/v1/peer/hello", ""},
 		"POST /v1/peer/propose":               {"", ""},
 		"POST /v1/peer/read":                  {"/v1/peer/read", `{"consistency":"default"}`},
@@ -330,6 +332,7 @@ func describedRig(t *testing.T) *rig {
 		fleet.AddImageVersion{Image: "spare", Version: fleet.ImageVersion{Root: blob(5), Torrent: blob(6), Kernel: blob(7), Initramfs: blob(8), Arch: "amd64"}, Holders: []string{"head"}},
 		fleet.PutNetwork{Network: fleet.Network{Name: "spare", Subnet: netip.MustParsePrefix("10.9.0.0/24"), DHCP: fleet.DHCPOff}, Create: true},
 		fleet.AddNodes{Nodes: []fleet.Node{{Name: "n3", Settings: fleet.Settings{Interfaces: []fleet.Interface{{Name: "default", IP: netip.MustParseAddr("10.1.0.13")}}}}}},
+		fleet.AddCertificate{Name: "mia", Role: fleet.UserOperator, Serial: "1f", Expires: now.Add(time.Hour)},
 		fleet.AddJoinToken{Token: token},
 		fleet.JoinController{Token: "t1", Proof: token.Hash, Controller: fleet.Controller{ID: "head2", Address: netip.MustParseAddr("10.1.0.2"), Ports: fleet.DefaultPorts, Key: fleet.Digest{8}}})
 	rig.latest["n1"] = fleet.Boot{ID: "b1", Node: "n1", MAC: fleet.MAC{2, 0, 0, 0, 0, 1}, Seen: now, Failure: "no peer",

@@ -63,7 +63,9 @@ var whoMay = map[string]string{
 	"POST /v1/controllers/join":           "anyone",
 	"POST /v1/controllers/transfer":       "admins",
 	"DELETE /v1/controllers/{controller}": "admins",
+	"GET /v1/users":                       "viewers",
 	"POST /v1/users":                      "admins",
+	"DELETE /v1/users/{user}":             "admins",
 	"GET /v1/peer/hello":                  "controllers",
 	"POST /v1/peer/propose":               "controllers",
 	"POST /v1/peer/read":                  "controllers",
@@ -111,8 +113,8 @@ func TestRoles(t *testing.T) {
 		denied int
 	}{
 		"root on the socket":  {rig.local(t), []string{"anyone", "viewers", "operators", "admins"}, http.StatusForbidden},
-		"an admin":            {rig.remote(t, identity.Subject{Role: identity.RoleAdmin, Name: "eve"}), []string{"anyone", "viewers", "operators", "admins"}, http.StatusForbidden},
-		"an operator":         {rig.remote(t, identity.Subject{Role: identity.RoleOperator, Name: "eve"}), []string{"anyone", "viewers", "operators"}, http.StatusForbidden},
+		"an admin":            {rig.remote(t, identity.Subject{Role: identity.RoleAdmin, Name: "ann"}), []string{"anyone", "viewers", "operators", "admins"}, http.StatusForbidden},
+		"an operator":         {rig.remote(t, identity.Subject{Role: identity.RoleOperator, Name: "bob"}), []string{"anyone", "viewers", "operators"}, http.StatusForbidden},
 		"a viewer":            {rig.remote(t, identity.Subject{Role: identity.RoleViewer, Name: "eve"}), []string{"anyone", "viewers"}, http.StatusForbidden},
 		"a controller":        {rig.remote(t, identity.Subject{Role: identity.RoleController, Name: "head"}), []string{"anyone", "viewers", "operators", "admins", "controllers"}, http.StatusForbidden},
 		"a former controller": {rig.remote(t, identity.Subject{Role: identity.RoleController, Name: "head2"}), nil, http.StatusForbidden},
@@ -141,7 +143,7 @@ func TestRoles(t *testing.T) {
 func visit(t *testing.T, c *Client, route string) int {
 	t.Helper()
 	method, pattern, _ := strings.Cut(route, " ")
-	path := strings.NewReplacer("{node}", "n1", "{image}", "no-such", "{network}", "no-such", "{profile}", "no-such", "{controller}", "no-such", "{digest}", "no-such").Replace(pattern)
+	path := strings.NewReplacer("{node}", "n1", "{image}", "no-such", "{network}", "no-such", "{profile}", "no-such", "{user}", "no-such", "{controller}", "no-such", "{digest}", "no-such").Replace(pattern)
 	path += "?after=x&blobs=x" // what would answer with more than one JSON value does not take these
 	r, err := http.NewRequestWithContext(t.Context(), method, c.targets[0].base+path, strings.NewReader("no JSON"))
 	if err != nil {
@@ -191,7 +193,7 @@ func TestForeignCertificatesAreRefused(t *testing.T) {
 func TestACertificateExpiresOnAnOpenConnection(t *testing.T) {
 	var late time.Duration
 	rig := newRig(t, func(c *Config) { c.Now = func() time.Time { return time.Now().Add(late) } })
-	c := rig.remote(t, identity.Subject{Role: identity.RoleAdmin, Name: "eve"})
+	c := rig.remote(t, identity.OwnAdmin())
 	if _, err := c.Status(t.Context()); err != nil {
 		t.Fatal(err)
 	}

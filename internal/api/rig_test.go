@@ -327,7 +327,7 @@ func newRig(t testing.TB, edit ...func(*Config)) *rig {
 			BMC:        fleet.BMC{User: "admin", Password: secret},
 		}}}},
 	)
-	c := Config{Store: m, Images: m, Observer: m, Agents: m, Health: m, Controllers: m, Peers: peers{m}, Backups: m, Swarms: m, Users: issuer{m, authority}, Logger: slog.New(slog.DiscardHandler), User: uint32(os.Getuid())}
+	c := Config{Store: m, Images: m, Observer: m, Agents: m, Health: m, Controllers: m, Peers: peers{m}, Backups: m, Swarms: m, Users: issuer{ca, authority}, Logger: slog.New(slog.DiscardHandler), User: uint32(os.Getuid())}
 	for _, e := range edit {
 		e(&c)
 	}
@@ -434,10 +434,19 @@ func (r *rig) remote(t testing.TB, who identity.Subject) *Client {
 	if who != (identity.Subject{}) {
 		pair := r.issue(t, r.authority, who)
 		certificate = func() (*tls.Certificate, error) { return pair, nil }
+		r.note(t, who, pair)
 	}
 	c := NewClient([]string{r.address}, r.pin, certificate)
 	t.Cleanup(c.Close)
 	return c
+}
+
+// note makes a person's certificate one of the state.
+func (r *rig) note(t testing.TB, who identity.Subject, pair *tls.Certificate) {
+	t.Helper()
+	if who.Role.IsPerson() && who != identity.OwnAdmin() {
+		propose(t, r.memory, fleet.AddCertificate{Name: who.Name, Role: fleet.UserRole(who.Role), Serial: identity.Serial(pair.Leaf), Expires: pair.Leaf.NotAfter})
+	}
 }
 
 // peer returns a client as another controller has it, which wants to speak to the one named want.

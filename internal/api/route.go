@@ -161,8 +161,12 @@ var (
 	removeController = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/controllers/{controller}", allow: admins,
 		doc: "Take a controller out of the cluster.", query: []string{forceParam, dryRunParam, whyParam}}
 
+	listUsers = endpoint[none, []fleet.User]{method: http.MethodGet, pattern: "/v1/users", allow: viewers, reads: chosen,
+		doc: "People and programs that may ask from afar, by name, with their certificates that hold."}
 	addUser = endpoint[UserRequest, UserCertificate]{method: http.MethodPost, pattern: "/v1/users", allow: admins, limit: fleet.MaxAgentRequest,
 		doc: "Issue a certificate for a person, for a key that stays where it was made.", query: []string{whyParam}}
+	deleteUser = endpoint[none, Change]{method: http.MethodDelete, pattern: "/v1/users/{user}", allow: admins, changes: true,
+		doc: "Take all certificates of a person back."}
 
 	peerHello = endpoint[none, Hello]{method: http.MethodGet, pattern: "/v1/peer/hello", allow: controllers,
 		doc: "How a controller is."}

@@ -56,6 +56,9 @@ func (s *Server) watch(w http.ResponseWriter, r *request) error {
 	}
 	for told := s.Now(); ctx.Err() == nil; {
 		after, err := s.nextState(ctx, before, told.Add(s.heartbeat).Sub(s.Now()))
+		if err == nil { // a watch may outlive what its client is known by
+			_, err = s.callerOf(r.Request, after)
+		}
 		if err != nil {
 			return lines.tell(WatchLine{Revision: before.Revision(), Changed: []Difference{}, Error: bodyOf(err)})
 		}

@@ -141,7 +141,7 @@ func (r *renewal) look() {
 		life         time.Duration
 	}{
 		{"keys", "controller", r.self.subject(), []netip.Addr{r.self.Address}, identity.ControllerLife},
-		{"admin", "admin", identity.Subject{Role: identity.RoleAdmin, Name: "admin"}, nil, identity.AdminLife},
+		{"admin", "admin", identity.OwnAdmin(), nil, identity.AdminLife},
 	} {
 		path := r.dir.path(c.folder, c.name+".crt")
 		old, err := os.ReadFile(path)

@@ -157,7 +157,7 @@ func (d dir) issueKeys(authority *identity.Authority, ca, sealKey []byte, own ke
 	return errors.Join(
 		d.write("keys/seal.key", sealKey, 0o600),
 		issue("keys", "controller", own, me.subject(), []netip.Addr{me.Address}, identity.ControllerLife),
-		issue("admin", "admin", admin, identity.Subject{Role: identity.RoleAdmin, Name: "admin"}, nil, identity.AdminLife))
+		issue("admin", "admin", admin, identity.OwnAdmin(), nil, identity.AdminLife))
 }
 
 // firstEntry makes the log and commits its first entry, then closes the log again.

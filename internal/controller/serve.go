@@ -206,7 +206,7 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 		Roots: roots{k.blobs}, Controllers: members, Logger: log,
 		Swarms:  &swarms{state: state, blobs: k.blobs, peers: peers, nodeOf: addresses.nodeOf, origins: depot.origin.origins, now: time.Now},
 		Peers:   &peering{blobSource: depot.puller, store: k.store, journal: journal, spent: spent, epoch: identity.NewBootID(), hello: h.hello},
-		Users:   &users{state: state, authority: keys.authority, now: time.Now},
+		Users:   &users{state: state, authority: keys.authority},
 		Backups: &backups{dir: k.dir, state: state, blobs: k.blobs, version: k.Version, now: time.Now}})
 	socket, err := api.ListenSocket(k.Socket)
 	if err != nil {

@@ -16,17 +16,18 @@ func TestUsersAreVouchedForByTheCluster(t *testing.T) {
 	d, state, _ := initialised(t)
 	cluster, _ := state.Cluster()
 	now := time.Now()
-	u := &users{state: func() fleet.State { return state }, authority: (&keyring{dir: d}).authority, now: func() time.Time { return now }}
+	u := &users{state: func() fleet.State { return state }, authority: (&keyring{dir: d}).authority}
 	key, _, err := identity.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	who := identity.Subject{Role: identity.RoleOperator, Name: "eve"}
-	made, err := u.Issue(t.Context(), who, key.Public().(*ecdsa.PublicKey), time.Hour)
+	who := fleet.User{Name: "eve", Role: fleet.UserOperator}
+	one := fleet.Certificate{Serial: "1f2e", Issued: now, Expires: now.Add(time.Hour).UTC().Truncate(time.Second)}
+	chain, ca, err := u.Issue(who, one, key.Public().(*ecdsa.PublicKey))
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, _ := pem.Decode(made.Certificate)
+	block, _ := pem.Decode(chain)
 	cert, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
 		t.Fatal(err)
@@ -36,11 +37,18 @@ func TestUsersAreVouchedForByTheCluster(t *testing.T) {
 	if _, err := cert.Verify(x509.VerifyOptions{Roots: pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
 		t.Errorf("the cluster's authority does not vouch for it: %v", err)
 	}
-	if got, err := identity.CertSubject(cert); err != nil || got != who || !cert.NotAfter.Equal(made.Expires) || string(made.CA) != string(cluster.CA) {
-		t.Errorf("certificate of %v until %s, %v; want %v until %s", got, cert.NotAfter, err, who, made.Expires)
+	want := identity.Subject{Role: identity.RoleOperator, Name: "eve"}
+	if got, err := identity.CertSubject(cert); err != nil || got != want || string(ca) != string(cluster.CA) {
+		t.Errorf("certificate of %v, %v; want %v", got, err, want)
+	}
+	if got := identity.Serial(cert); got != one.Serial || !cert.NotAfter.Equal(one.Expires) {
+		t.Errorf("number %s until %s, want %s until %s", got, cert.NotAfter, one.Serial, one.Expires)
+	}
+	if _, _, err := u.Issue(who, fleet.Certificate{Serial: "no number"}, key.Public().(*ecdsa.PublicKey)); err == nil {
+		t.Error("a certificate was issued whose number is none")
 	}
 	state = fleet.State{}
-	if _, err := u.Issue(t.Context(), who, key.Public().(*ecdsa.PublicKey), time.Hour); !errors.Is(err, fleet.ErrNotFound) {
+	if _, _, err := u.Issue(who, one, key.Public().(*ecdsa.PublicKey)); !errors.Is(err, fleet.ErrNotFound) {
 		t.Errorf("without a cluster: %v, want ErrNotFound", err)
 	}
 }

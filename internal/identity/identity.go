@@ -21,6 +21,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/samara-hpc/samara/fleet"
 )
 
 // A Role is what a certificate lets its holder be.
@@ -30,9 +32,9 @@ type Role string
 const (
 	RoleController Role = "controller"
 	RoleNode       Role = "node"
-	RoleAdmin      Role = "admin"    // may do everything that people may
-	RoleOperator   Role = "operator" // may change what nodes run, and so is root on them, but not who else may do what
-	RoleViewer     Role = "viewer"   // may see all but secrets
+	RoleAdmin      Role = Role(fleet.UserAdmin)    // may do everything that people may
+	RoleOperator   Role = Role(fleet.UserOperator) // may change what nodes run, and so is root on them, but not who else may do what
+	RoleViewer     Role = Role(fleet.UserViewer)   // may see all but secrets
 )
 
 // IsPerson reports whether r is a role that people have.
@@ -117,15 +119,7 @@ func (a *Authority) Issue(subject Subject, public crypto.PublicKey, addresses []
 	if err != nil {
 		return nil, err
 	}
-	t := &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: subject.String()},
-		URIs:         []*url.URL{{Scheme: "samara", Host: string(subject.Role), Path: "/" + subject.Name}},
-		NotBefore:    now.Add(-backdate),
-		NotAfter:     now.Add(life),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
+	t := newLeaf(subject, serial, now, now.Add(life))
 	if subject.Role == RoleController {
 		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
 		t.DNSNames = []string{subject.Name}
@@ -133,6 +127,23 @@ func (a *Authority) Issue(subject Subject, public crypto.PublicKey, addresses []
 			t.IPAddresses = append(t.IPAddresses, net.IP(ip.AsSlice()))
 		}
 	}
+	return a.sign(subject, t, public)
+}
+
+// newLeaf returns a certificate to sign for who only calls.
+func newLeaf(subject Subject, serial *big.Int, from, until time.Time) *x509.Certificate {
+	return &x509.Certificate{
+		SerialNumber: serial,
+		Subject:      pkix.Name{CommonName: subject.String()},
+		URIs:         []*url.URL{{Scheme: "samara", Host: string(subject.Role), Path: "/" + subject.Name}},
+		NotBefore:    from.Add(-backdate),
+		NotAfter:     until,
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+}
+
+func (a *Authority) sign(subject Subject, t *x509.Certificate, public crypto.PublicKey) ([]byte, error) {
 	der, err := x509.CreateCertificate(rand.Reader, t, a.cert, public, a.key)
 	if err != nil {
 		return nil, fmt.Errorf("issue certificate for %s: %w", subject, err)
@@ -299,8 +310,11 @@ func CertSubject(c *x509.Certificate) (Subject, error) {
 	return Subject{}, fmt.Errorf("%w: certificate without a samara subject", ErrNotTrusted)
 }
 
+// serialSize is how long serial numbers are, in bytes: chosen so that they are unique without being looked up.
+const serialSize = 15
+
 func newSerial() (*big.Int, error) {
-	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 8*serialSize))
 	if err != nil {
 		return nil, fmt.Errorf("make serial number: %w", err)
 	}
