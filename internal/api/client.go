@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -203,7 +204,11 @@ func refusalOf(ctx context.Context, at string, resp *http.Response) error {
 	if err := json.Unmarshal(b, &refused); err != nil || refused.Code == "" {
 		return fmt.Errorf("%s answers %s, not like a controller", at, resp.Status)
 	}
-	return refused.asError()
+	told := refused.asError()
+	if seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16); err == nil {
+		told.wait = time.Duration(seconds) * time.Second
+	}
+	return told
 }
 
 // lost says that there was no answer and why.

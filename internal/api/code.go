@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/identity"
@@ -86,6 +87,7 @@ func bodyOf(err error) *errorBody { return &errorBody{Code: codeOf(err).name, Te
 type remoteError struct {
 	text string
 	is   error
+	wait time.Duration // of ErrBusy: before it is worth asking again
 }
 
 func (e *remoteError) Error() string { return e.text }
@@ -93,7 +95,7 @@ func (e *remoteError) Error() string { return e.text }
 func (e *remoteError) Unwrap() error { return e.is }
 
 // asError returns the error that an errorBody describes. A code that this release does not know is ErrInternal.
-func (b errorBody) asError() error {
+func (b errorBody) asError() *remoteError {
 	all := codes()
 	at := slices.IndexFunc(all, func(c code) bool { return c.name == b.Code })
 	if at < 0 {

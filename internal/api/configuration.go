@@ -31,8 +31,8 @@ type SecretRef struct {
 // MaxEdit bounds the body of an edit of the configuration, in bytes: what an entry of the log holds unpacked.
 const MaxEdit = 64 << 20
 
-// maxEdits bounds the edits that are read at a time.
-const maxEdits = 4
+// recalls is what requests that compute earlier states are called.
+const recalls = "requests for earlier revisions"
 
 // revisionParam is the query parameter with the revision of a configuration.
 const revisionParam = "revision"
@@ -44,6 +44,11 @@ func (s *Server) configuration(_ context.Context, r *request, _ none) (Configura
 		if err != nil {
 			return Configuration{}, err
 		}
+		giveBack, err := s.recalling.take(recalls)
+		if err != nil {
+			return Configuration{}, err
+		}
+		defer giveBack()
 		if state, err = state.At(rev); err != nil {
 			return Configuration{}, err
 		}
@@ -87,12 +92,15 @@ func revisionOf(query url.Values, name string) (fleet.Revision, error) {
 
 // edit changes objects of the configuration, all or none. Bodies may be large: few are read at a time.
 func (s *Server) edit(w http.ResponseWriter, r *request) error {
-	select {
-	case s.edits <- struct{}{}:
-		defer func() { <-s.edits }()
-	default:
-		return fmt.Errorf("%w: %d edits are being read; try again in some seconds", ErrUnavailable, maxEdits)
+	places, what := s.edits, "edits"
+	if r.dry {
+		places, what = s.dryEdits, "dry runs"
 	}
+	giveBack, err := places.take(what)
+	if err != nil {
+		return err
+	}
+	defer giveBack()
 	return within(w, r, func(ctx context.Context) (any, error) {
 		var body fleet.Edit
 		if err := decode(r, &body); err != nil {
@@ -155,6 +163,11 @@ func (s *Server) rollback(ctx context.Context, r *request, body RollbackRequest)
 		r.revision = max(made.Revision, r.revision)
 		return s.made(made.Revision), nil // it is asked for again
 	}
+	giveBack, err := s.recalling.take(recalls)
+	if err != nil {
+		return Change{}, err
+	}
+	defer giveBack()
 	edit, err := state.Rollback(body.Revision)
 	if err != nil {
 		return Change{}, err

@@ -297,6 +297,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, on route, err erro
 		s.Logger.Error("request failed", "path", r.URL.Path, "from", r.RemoteAddr, "err", err)
 		text = ErrInternal.Error()
 	}
+	if c.err == ErrBusy && w.Header().Get("Retry-After") == "" {
+		w.Header().Set("Retry-After", "1")
+	}
 	if c.status == http.StatusUnauthorized {
 		w.Header().Set("Connection", "close") // the certificate belongs to the connection: a better one needs another
 	}

@@ -70,6 +70,7 @@ const certificateScheme = "certificate"
 const documentWords = `The API of a Samara controller, over TLS with a client certificate, or over the local socket. ` +
 	`The role in the certificate, viewer, operator or admin, includes those before it. ` +
 	`Every answer has the revision of the state that it was given from in the header ` + RevisionHeader + `. ` +
+	`A controller that is busy says so with status 503 and Retry-After. ` +
 	`An answer may have fields that this document lacks, if the controller is newer; a request may not. ` +
 	`Routes tagged controllers and nodes are for those alone, and may change with any release.`
 

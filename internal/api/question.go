@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -25,7 +26,8 @@ type question struct {
 }
 
 // A repetition says when a question is asked again. Whatever it is, a controller that surely did not receive the
-// question, or says that another must be asked, is followed by the next. The zero value repeats nothing more.
+// question, or says that another must be asked, is followed by the next, and busy ones are asked again after a while. The
+// zero value repeats nothing more.
 type repetition uint8
 
 const (
@@ -39,6 +41,7 @@ const (
 	repeatFor     = 30 * time.Second       // until an unknown outcome is told as such
 	repeatFirst   = 100 * time.Millisecond // between rounds; doubled each time
 	repeatMost    = 2 * time.Second
+	busyMost      = 5 * time.Second // that a busy controller is left alone because it asks for that
 )
 
 // A verdict says what a failed attempt means for the next.
@@ -74,19 +77,41 @@ func (c *Client) send(ctx context.Context, q question) (*http.Response, string, 
 			doubt = doubt || f.verdict == unknown
 		}
 		err := toldBy(said)
-		if !doubt || q.again != repeatUntilKnown {
+		busy, untilKnown := errors.Is(err, ErrBusy) && (!doubt || q.again != 0), doubt && q.again == repeatUntilKnown
+		if !busy && !untilKnown {
 			return nil, "", err
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		timer.Stop()
-		if ctx.Err() != nil || time.Now().After(giveUp) {
+		rested := rest(ctx, max(pause, waitAskedFor(err)))
+		switch {
+		case rested && time.Now().Before(giveUp):
+		case untilKnown:
 			return nil, "", uncertain(ctx, err)
+		default:
+			return nil, "", err
 		}
 	}
+}
+
+// waitAskedFor returns how long a busy controller asked to be left alone, and a little more, so that not all that it
+// sent away come back at once.
+func waitAskedFor(err error) time.Duration {
+	told := (*remoteError)(nil)
+	if !errors.As(err, &told) || told.wait <= 0 {
+		return 0
+	}
+	wait := min(told.wait, busyMost)
+	return wait + rand.N(wait)
+}
+
+// rest waits, and reports whether ctx lasted.
+func rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
 }
 
 // uncertain says that a change may have been made. It does not wrap err, which may read as if nobody had been asked.
@@ -228,7 +253,7 @@ func verdictOn(err error) verdict {
 	switch {
 	case errors.Is(err, ErrUncertain), errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrNoAnswer):
 		return unknown
-	case errors.Is(err, ErrNotLeader), errors.Is(err, ErrUnavailable), errors.Is(err, ErrRoute):
+	case errors.Is(err, ErrNotLeader), errors.Is(err, ErrUnavailable), errors.Is(err, ErrBusy), errors.Is(err, ErrRoute):
 		return elsewhere // ErrRoute: an older controller may lack what a newer one has
 	}
 	return refused

@@ -36,7 +36,9 @@ type Server struct {
 	imports   chan struct{} // holds one token per import under way
 	pulls     chan struct{} // one per pull
 	watchers  chan struct{} // one per watch
-	edits     chan struct{} // one per edit that is read
+	edits     places        // of edits
+	dryEdits  places        // of edits that only ask what they would do
+	recalling places        // of what computes earlier states
 	heartbeat time.Duration // of watches
 	feed      feed
 	gauge     gauge
@@ -51,7 +53,7 @@ func New(c Config) *Server {
 		c.Now = time.Now
 	}
 	s := &Server{Config: c, imports: make(chan struct{}, maxImports), pulls: make(chan struct{}, maxPulls), watchers: make(chan struct{}, maxWatchers),
-		edits: make(chan struct{}, maxEdits), heartbeat: watchHeartbeat}
+		edits: make(places, maxEdits), dryEdits: make(places, maxDryEdits), recalling: make(places, maxRecalling), heartbeat: watchHeartbeat}
 	s.described = sync.OnceValue(func() document { return describe(s.routes()) })
 	s.handler = s.mux()
 	return s

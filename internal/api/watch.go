@@ -71,7 +71,7 @@ func (s *Server) watch(w http.ResponseWriter, r *request) error {
 			lines.tellLine(after.Revision(), line)
 			told = s.Now()
 		}
-		rest(ctx)
+		rest(ctx, watchRest)
 	}
 	return nil
 }
@@ -89,16 +89,6 @@ func (s *Server) nextState(ctx context.Context, before fleet.State, while time.D
 		return before, nil
 	}
 	return before, fmt.Errorf("%w: %w", ErrUnavailable, err)
-}
-
-// rest waits for watchRest.
-func rest(ctx context.Context) {
-	timer := time.NewTimer(watchRest)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // watchFrom returns the state that a watch begins at. What the client has seen already may be newer than what this
