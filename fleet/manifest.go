@@ -82,7 +82,7 @@ type Phase string
 // The phases of a boot, in order. Controllers see those up to initramfs; agents report the others.
 const (
 	PhaseDHCP      Phase = "dhcp"       // first DHCP answer of this boot
-	PhaseLoader    Phase = "loader"     // network boot program sent over TFTP or HTTP
+	PhaseLoader    Phase = "loader"     // network boot program sent over TFTP or HTTP, or seen to run
 	PhaseScript    Phase = "script"     // iPXE script sent; the boot id is minted here
 	PhaseKernel    Phase = "kernel"     // kernel sent
 	PhaseInitramfs Phase = "initramfs"  // initramfs sent

@@ -10,7 +10,8 @@ import (
 	"github.com/samara-hpc/samara/fleet"
 )
 
-// An Explanation says how a node would boot if it asked now, as the state has it: nothing is tried.
+// An Explanation says how a node would boot if it asked now, as the state has it: nothing is tried. A note says what holds
+// up a machine that does ask.
 type Explanation struct {
 	Node      string         `json:"node"`
 	Revision  fleet.Revision `json:"revision"`
@@ -76,6 +77,9 @@ func (s *Server) explain(_ context.Context, r *request, _ none) (Explanation, er
 			Kernel: v.Kernel.Digest, Initramfs: v.Initramfs.Digest, Root: v.Root}
 	}
 	e.addNotes(n)
+	if b, seen := s.Observer.Latest()[n.Name]; seen {
+		e.addFailure(viewNode(n, b, seen, s.Now()))
+	}
 	slices.Sort(e.Obstacles)
 	e.Obstacles = slices.Compact(e.Obstacles)
 	return e, nil
@@ -151,7 +155,14 @@ func (e *Explanation) addNotes(n fleet.Node) {
 		note("init %s is kept in the configuration; what this release heeds is the kernel argument init=%s", n.Init, n.Init)
 	}
 	if n.AssetKey != "" {
-		note("the asset key is kept in the configuration, and is not asked for by this release")
+		note("a machine that asks for the script must show the asset key as the asset tag of its chassis; samara node unset %s --asset lets any with the MAC boot", n.Name)
+	}
+}
+
+// addFailure says what holds up the machine that boots as the node now, which the state cannot tell.
+func (e *Explanation) addFailure(v NodeView) {
+	if v.State == StateFailing {
+		e.Notes = append(e.Notes, "its machine tried, and is held up: "+v.Failure)
 	}
 }
 

@@ -87,7 +87,7 @@ func TestExplainNotesWhatABootDoesNotHeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, word := range []string{"kernel_version is 6.1", "overlays are kept", "root tmpfs", "init=/bin/init", "asset key"} {
+	for _, word := range []string{"kernel_version is 6.1", "overlays are kept", "root tmpfs", "init=/bin/init", "must show the asset key"} {
 		if !slices.ContainsFunc(e.Notes, func(n string) bool { return strings.Contains(n, word) }) {
 			t.Errorf("no note says %q: %q", word, e.Notes)
 		}

@@ -157,12 +157,12 @@ func TestScriptOfAMachineThatIsBeingDiscovered(t *testing.T) {
 	c.Claim = func(m fleet.MAC, network string) { claimed = append(claimed, m.String()+" "+network) }
 	s := open(t, c)
 	for range 2 {
-		script, id, _ := s.script(alienMAC, netip.MustParseAddr("10.1.3.50"))
+		script, id, _ := s.script(alienMAC, netip.MustParseAddr("10.1.3.50"), nil)
 		if !strings.Contains(string(script), "a node is being chosen for it") || id != "" {
 			t.Errorf("got boot %q and\n%s", id, script)
 		}
 	}
-	if script, _, _ := s.script(alienMAC, netip.MustParseAddr("10.2.0.50")); !strings.Contains(string(script), "is the MAC address of no node") {
+	if script, _, _ := s.script(alienMAC, netip.MustParseAddr("10.2.0.50"), nil); !strings.Contains(string(script), "is the MAC address of no node") {
 		t.Errorf("on a network where no node waits:\n%s", script)
 	}
 	if len(claimed) != 1 || claimed[0] != alienMAC.String()+" boot" {

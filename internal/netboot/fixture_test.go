@@ -104,6 +104,23 @@ func withInitramfs(t testing.TB, s fleet.State, image string, file fleet.Blob) f
 	return s
 }
 
+// withAssetKey returns s in which every node has that asset key.
+func withAssetKey(t testing.TB, s fleet.State, key string) fleet.State {
+	t.Helper()
+	var edit fleet.Edit
+	for n := range s.Nodes() {
+		n.AssetKey = key
+		edit.Puts = append(edit.Puts, fleet.Object{Node: &n})
+	}
+	for _, c := range []fleet.Command{fleet.SetFormat{Format: fleet.Format}, edit} {
+		var err error
+		if s, err = s.Apply(fleet.Entry{Command: c}, s.Revision()+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
 // A memoryBlob fails with err at byte until, if err is not nil.
 type memoryBlob struct {
 	*bytes.Reader
@@ -155,6 +172,8 @@ func (w *witness) add(format string, args ...any) {
 func (w *witness) Phase(mac fleet.MAC, id string, p fleet.Phase, detail string) {
 	w.add("%s %q %s %s", mac, id, p, detail)
 }
+
+func (w *witness) Refused(mac fleet.MAC, reason string) { w.add("%s refused: %s", mac, reason) }
 
 func (w *witness) Unknown(m fleet.UnknownMachine) { w.add("unknown %s from %s", m.MAC, m.From) }
 

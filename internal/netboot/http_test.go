@@ -66,25 +66,50 @@ func TestScriptRoute(t *testing.T) {
 		}
 	}
 	const missing = "image debian:1: blob 040000000000"
-	cases := map[string]struct {
+	keyed := withAssetKey(t, three, "CZ 12&7")
+	wantsKey := func(c *Config) { c.State = func() fleet.State { return keyed } }
+	shows := func(tag string) string { return nodeMAC.String() + "?asset=" + tag }
+	const another = `node n1 wants another asset key than "CZ", the asset tag of this machine; if it is n1 all the same: samara node set n1 --asset TAG`
+	const noTag = "node n1 wants an asset key, and this machine has no asset tag; write one with its firmware's setup, or samara node unset n1 --asset"
+	type scriptCase struct {
 		change func(*Config)
-		mac    string
+		path   string // behind /boot/
 		want   []string
 		not    []string
 		saw    string
-	}{
+	}
+	cases := map[string]scriptCase{
 		"node":                   {nil, nodeMAC.String(), []string{"#!ipxe\n", "image debian:1", "samara.boot=" + testToken, "samara.ctl=127.0.0.1:7600 "}, nil, `52:54:00:00:00:01 "boot-1" script debian:1`},
 		"node, with hyphens":     {nil, "52-54-00-00-00-01", []string{"samara.boot=" + testToken}, nil, `52:54:00:00:00:01 "boot-1" script debian:1`},
 		"fallback controllers":   {ofThree(1, 2, 3), nodeMAC.String(), []string{"samara.ctl=127.0.0.1:7600,10.1.0.3:7600,10.1.0.2:7600 ", "|| kernel --timeout 10000 --name vmlinuz http://10.1.0.2:7601/"}, []string{"10.1.0.1:"}, `52:54:00:00:00:01 "boot-1" script debian:1`},
 		"one controller is dead": {ofThree(1, 2), nodeMAC.String(), []string{"samara.ctl=127.0.0.1:7600,10.1.0.2:7600,10.1.0.3:7600 ", "|| kernel --timeout 10000 --name vmlinuz http://10.1.0.2:7601/"}, []string{"10.1.0.3:7601"}, `52:54:00:00:00:01 "boot-1" script debian:1`},
 		"alone, it seems":        {ofThree(), nodeMAC.String(), []string{"samara.ctl=127.0.0.1:7600,10.1.0.3:7600,10.1.0.2:7600 ", "|| kernel --timeout 10000 --name vmlinuz http://10.1.0.2:7601/"}, nil, `52:54:00:00:00:01 "boot-1" script debian:1`},
-		"node without an image":  {nil, bareMAC.String(), []string{"#!ipxe\n", "node n2: image not found: it has none", "goto retry"}, []string{"samara.boot"}, ""},
+		"node without an image":  {nil, bareMAC.String(), []string{"#!ipxe\n", "node n2: image not found: it has none", "goto retry"}, []string{"samara.boot"}, bareMAC.String() + " refused: node n2: image not found: it has none; samara node set n2 --image NAME"},
 		"unknown machine":        {nil, alienMAC.String(), []string{"#!ipxe\n", "52:54:00:00:00:63 is the MAC address of no node of cluster test", "samara node add"}, []string{"samara.boot"}, "unknown 52:54:00:00:00:63 from http 127.0.0.1"},
-		"blob is not here":       {func(c *Config) { c.Blob = without(4, fs.ErrNotExist) }, nodeMAC.String(), []string{missing, "goto retry"}, []string{"samara.boot"}, ""},
-		"blob is corrupt":        {func(c *Config) { c.Blob = without(4, broken) }, nodeMAC.String(), []string{"is corrupt at byte 4096", "goto retry"}, []string{"samara.boot"}, ""},
+		"blob is not here":       {func(c *Config) { c.Blob = without(4, fs.ErrNotExist) }, nodeMAC.String(), []string{missing, "goto retry"}, []string{"samara.boot"}, nodeMAC.String() + " refused: node n1: " + missing + ": file does not exist"},
+		"blob is corrupt":        {func(c *Config) { c.Blob = without(4, broken) }, nodeMAC.String(), []string{"is corrupt at byte 4096", "goto retry"}, []string{"samara.boot"}, nodeMAC.String() + " refused: node n1: " + missing + ": " + broken.Error()},
 		"blob may be elsewhere":  {func(c *Config) { c.State, c.Blob = func() fleet.State { return three }, without(4, fs.ErrNotExist) }, nodeMAC.String(), []string{"\nkernel --timeout 10000 --name vmlinuz http://10.1.0.3:7601/", "|| kernel --timeout 10000 --name vmlinuz http://127.0.0.1:"}, nil, `52:54:00:00:00:01 "boot-1" script debian:1`},
-		"no token to be had":     {func(c *Config) { c.Token = func(fleet.BootPlan) (string, string, error) { return "", "", broken } }, nodeMAC.String(), []string{"node n1: blob 040000000000: /var/lib/x", "goto retry"}, []string{"samara.boot"}, ""},
+		"no token to be had":     {func(c *Config) { c.Token = func(fleet.BootPlan) (string, string, error) { return "", "", broken } }, nodeMAC.String(), []string{"node n1: blob 040000000000: /var/lib/x", "goto retry"}, []string{"samara.boot"}, nodeMAC.String() + " refused: node n1: " + broken.Error()},
 	}
+	for name, c := range map[string]struct{ shown, says, saw string }{
+		"the right tag":        {"43-5a-20-31-32-26-37", "samara.boot=" + testToken, `52:54:00:00:00:01 "boot-1" script debian:1`},
+		"padded by firmware":   {"20-43-5A-20-31-32-26-37-20-20", "samara.boot=" + testToken, `52:54:00:00:00:01 "boot-1" script debian:1`},
+		"without hyphens":      {"435a2031322637", "samara.boot=" + testToken, `52:54:00:00:00:01 "boot-1" script debian:1`},
+		"a part of the tag":    {"43-5a", another, nodeMAC.String() + " refused: " + another},
+		"no tag":               {"", noTag, nodeMAC.String() + " refused: " + noTag},
+		"a blank tag":          {"20-20-00", noTag, nodeMAC.String() + " refused: " + noTag},
+		"what iPXE never says": {"CZ%2012", `node n1: bad asset tag "CZ 12": want hexadecimal digits`, nodeMAC.String() + ` refused: node n1: bad asset tag "CZ 12": want hexadecimal digits`},
+		"too long":             {strings.Repeat("41-", 257) + "41", "node n1: bad asset tag: more than 256 bytes", nodeMAC.String() + " refused: node n1: bad asset tag: more than 256 bytes"},
+	} {
+		not := []string{"CZ 12&7"}
+		if !strings.Contains(c.says, testToken) {
+			not = append(not, "samara.boot")
+		}
+		cases["asset key, "+name] = scriptCase{wantsKey, shows(c.shown), []string{c.says}, not, c.saw}
+	}
+	cases["asset key, not asked yet"] = scriptCase{wantsKey, nodeMAC.String(), []string{"/boot/52-54-00-00-00-01?asset=${asset:hexhyp} ||"}, []string{"samara.boot", "CZ"}, ""}
+	cases["asset key, no image either"] = scriptCase{func(c *Config) { c.State = func() fleet.State { return withAssetKey(t, three, "K") } }, bareMAC.String(), []string{"it has none"}, []string{"asset"}, bareMAC.String() + " refused: node n2: image not found: it has none; samara node set n2 --image NAME"}
+	cases["a tag that nobody wants"] = scriptCase{nil, shows("43-5a"), []string{"samara.boot=" + testToken}, nil, `52:54:00:00:00:01 "boot-1" script debian:1`}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			w := newWitness()
@@ -93,7 +118,7 @@ func TestScriptRoute(t *testing.T) {
 				c.change(&config)
 			}
 			_, url := web(t, config)
-			resp, body, err := do(t, http.MethodGet, url+"/boot/"+c.mac)
+			resp, body, err := do(t, http.MethodGet, url+"/boot/"+c.path)
 			if err != nil || resp.StatusCode != http.StatusOK || resp.Header.Get("Cache-Control") != "no-store" {
 				t.Fatalf("got %s, %v, %v", resp.Status, resp.Header, err)
 			}

@@ -30,6 +30,8 @@ type Blob interface {
 type Observer interface {
 	// Phase says that a machine reached a phase of its boot. bootID is "" before its script.
 	Phase(mac fleet.MAC, bootID string, p fleet.Phase, detail string)
+	// Refused says that a node's machine asked for its script and cannot boot for now, and why.
+	Refused(mac fleet.MAC, reason string)
 	// Unknown says that a machine which no node claims asked to boot.
 	Unknown(fleet.UnknownMachine)
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"time"
 
@@ -52,16 +53,16 @@ func (s *Server) serveScript(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead { // a boot token is minted for those that read it
 		return
 	}
-	from := addressOf(r.RemoteAddr)
-	script, id, detail := s.script(mac, from)
+	script, id, detail := s.script(mac, addressOf(r.RemoteAddr), r.URL.Query())
 	if id != "" { // before the machine can go on to the next phase
 		s.boots.sent(mac, fleet.PhaseScript, detail)
 	}
 	_, _ = w.Write(script) // a machine that did not get it asks again
 }
 
-// script returns what the machine with that MAC is to run, and, if it is its boot, the boot's id and a word on it.
-func (s *Server) script(mac fleet.MAC, from netip.Addr) (script []byte, id, detail string) {
+// script returns what the machine with that MAC, which asked with query, is to run, and, if it is its boot, the boot's id
+// and a word on it.
+func (s *Server) script(mac fleet.MAC, from netip.Addr, query url.Values) (script []byte, id, detail string) {
 	state := s.cfg.State()
 	controllers := s.controllersFor(mac, state)
 	plan, err := state.Plan(mac)
@@ -78,6 +79,15 @@ func (s *Server) script(mac fleet.MAC, from netip.Addr) (script []byte, id, deta
 	case err != nil:
 		return s.refuse(mac, err, controllers.fetch), "", ""
 	}
+	if plan.Node.AssetKey != "" {
+		asked, err := showsAsset(plan.Node, query)
+		switch {
+		case !asked:
+			return ipxe.AskAsset(mac, controllers.fetch), "", ""
+		case err != nil:
+			return s.refuse(mac, err, controllers.fetch), "", ""
+		}
+	}
 	image := fmt.Sprintf("%s:%d", plan.Image, plan.Version.Number)
 	if blob, err := s.missing(plan.Version); err != nil {
 		err = fmt.Errorf("node %s: image %s: blob %s: %w", plan.Node.Name, image, blob.Short(), err)
@@ -85,7 +95,7 @@ func (s *Server) script(mac fleet.MAC, from netip.Addr) (script []byte, id, deta
 			return s.refuse(mac, err, controllers.fetch), "", ""
 		}
 		controllers.files = append(slices.DeleteFunc(controllers.files, s.isSelf), s.cfg.Self) // the others may hold it
-		s.complain(err)
+		s.complain(err.Error(), err)
 	}
 	id, token, err := s.cfg.Token(plan)
 	if err != nil {
@@ -129,14 +139,16 @@ func (s *Server) controllersFor(m fleet.MAC, st fleet.State) servers {
 	return servers{files: files, fetch: alive, ask: all}
 }
 
-// refuse tells the machine, and the log, why a node cannot boot for now.
+// refuse tells the machine, its timeline and the log why a node cannot boot for now.
 func (s *Server) refuse(mac fleet.MAC, reason error, controllers []fleet.Controller) []byte {
-	s.complain(reason)
+	s.complain(mac.String(), reason)
+	s.cfg.Observer.Refused(mac, reason.Error())
 	return ipxe.Refusal(mac, reason.Error(), controllers)
 }
 
-func (s *Server) complain(reason error) {
-	if s.hush.says(reason.Error(), time.Now()) {
+// complain logs a reason, unless it has logged one of that key within the last minute.
+func (s *Server) complain(key string, reason error) {
+	if s.hush.says(key, time.Now()) {
 		s.cfg.Logger.Warn("a node cannot be booted by this controller", "err", reason)
 	}
 }

@@ -57,6 +57,13 @@ func TestControllersTellOneStory(t *testing.T) {
 			time.Sleep(time.Second)
 			report(p.b, "x", 7, fleet.PhaseAgent)
 		}, []fleet.Phase{fleet.PhaseDHCP, fleet.PhaseScript, fleet.PhaseKernel, fleet.PhaseAgent}, "x", 1},
+		"one refuses, the other does not": {func(p *pair) {
+			p.a.Refused(mac1, "no blob here")
+			time.Sleep(time.Second)
+			p.a.Refused(mac1, "no blob here")
+			time.Sleep(time.Second)
+			p.b.Phase(mac1, "x", fleet.PhaseScript, "")
+		}, []fleet.Phase{fleet.PhaseLoader, fleet.PhaseScript}, "x", 1},
 		"the agent goes to the other": {func(p *pair) {
 			p.a.Phase(mac1, "", fleet.PhaseDHCP, "")
 			p.a.Phase(mac1, "x", fleet.PhaseScript, "")

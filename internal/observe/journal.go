@@ -68,10 +68,35 @@ func (j *Journal) Phase(mac fleet.MAC, bootID string, p fleet.Phase, detail stri
 	delete(j.unknown, mac)
 	b := j.current(node, mac, bootID, p)
 	b.Seen = now
-	if p == fleet.PhaseScript && b.ID == "" {
-		b.ID = bootID
+	if p == fleet.PhaseScript {
+		b.Failure = "" // it is not refused any more
+		if b.ID == "" {
+			b.ID = bootID
+		}
 	}
 	record(b, fleet.PhaseEvent{Phase: p, At: now, Detail: detail})
+	b.change = j.observed()
+}
+
+// Refused records that the machine with that MAC, a node's, asked for its script and was refused it, and why. That stands
+// as the failure of its boot until it is given a script.
+func (j *Journal) Refused(mac fleet.MAC, reason string) {
+	node, ok := j.nodeOf(mac)
+	if !ok {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	now := j.now()
+	delete(j.unknown, mac)
+	b := j.last(node)
+	if b == nil || b.MAC != mac || reached(b, fleet.PhaseAgent) {
+		b = j.add(node, fleet.Boot{Node: node, MAC: mac})
+	}
+	if len(b.Phases) == 0 { // whatever loaded iPXE did not ask this cluster
+		record(b, fleet.PhaseEvent{Phase: fleet.PhaseLoader, At: now, Detail: "iPXE asks for its script"})
+	}
+	b.Seen, b.Failure = now, bounded(reason)
 	b.change = j.observed()
 }
 
@@ -190,13 +215,20 @@ func (j *Journal) Boots(node string) []fleet.Boot {
 	return boots
 }
 
-// Latest returns the newest boot of each node that has one.
+// Latest returns the newest boot of each node that has one. A machine that was refused a script does not hide a boot of
+// which something was heard since: another machine has the MAC of a node that runs.
 func (j *Journal) Latest() map[string]fleet.Boot {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	latest := make(map[string]fleet.Boot, len(j.boots))
-	for node := range j.boots {
-		latest[node] = copyOf(j.last(node))
+	for node, boots := range j.boots {
+		b := j.last(node)
+		for _, earlier := range boots {
+			if b.ID == "" && b.Failure != "" && earlier.Seen.After(b.Seen) {
+				b = earlier
+			}
+		}
+		latest[node] = copyOf(b)
 	}
 	return latest
 }

@@ -113,3 +113,41 @@ func TestUnknownMachinesAreBoundedAndLeaveWhenClaimed(t *testing.T) {
 		t.Error("the machine heard of last is not the first of the list")
 	}
 }
+
+func TestARefusalIsTheFailureOfItsBootUntilThereIsAScript(t *testing.T) {
+	phase := func(p fleet.Phase, id string) func(*Journal) {
+		return func(j *Journal) { j.Phase(testMAC, id, p, "") }
+	}
+	refused := func(j *Journal) { j.Refused(testMAC, "it has no image") }
+	agent := func(j *Journal) {
+		j.Report("n1", testMAC, fleet.Report{BootID: "b1", Phases: []fleet.PhaseReport{{Phase: fleet.PhaseReady}}})
+	}
+	const why = "it has no image"
+	for name, c := range map[string]struct {
+		story   []func(*Journal)
+		phases  string // of the newest boot
+		failure string
+		boots   int
+	}{
+		"after DHCP":                     {[]func(*Journal){phase(fleet.PhaseDHCP, ""), refused, refused}, "dhcp", why, 1},
+		"by an iPXE from elsewhere":      {[]func(*Journal){refused, refused}, "loader", why, 1},
+		"the machine starts over":        {[]func(*Journal){phase(fleet.PhaseDHCP, ""), refused, phase(fleet.PhaseDHCP, "")}, "dhcp", why, 1},
+		"then it is given a script":      {[]func(*Journal){phase(fleet.PhaseDHCP, ""), refused, phase(fleet.PhaseScript, "b1")}, "dhcp script", "", 1},
+		"on its way, after a script":     {[]func(*Journal){phase(fleet.PhaseDHCP, ""), phase(fleet.PhaseScript, "b1"), refused}, "dhcp script", why, 1},
+		"another machine than that runs": {[]func(*Journal){phase(fleet.PhaseDHCP, ""), phase(fleet.PhaseScript, "b1"), agent, refused, refused}, "loader", why, 2},
+		"the one that runs goes on":      {[]func(*Journal){agent, refused, agent}, "ready", "", 2},
+		"a machine of nobody":            {[]func(*Journal){func(j *Journal) { j.Refused(fleet.MAC{9}, why) }}, "", "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j, now := newJournal()
+			for _, event := range c.story {
+				*now = now.Add(5 * time.Second)
+				event(j)
+			}
+			b := j.Latest()["n1"]
+			if got := phasesOf(b); got != c.phases || b.Failure != c.failure || len(j.Boots("n1")) != c.boots || c.boots > 0 && !b.Seen.Equal(*now) {
+				t.Errorf("got %q, failure %q, %d boots, seen %s; want %q, %q, %d, %s", got, b.Failure, len(j.Boots("n1")), b.Seen, c.phases, c.failure, c.boots, now)
+			}
+		})
+	}
+}

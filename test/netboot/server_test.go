@@ -26,6 +26,7 @@ var (
 
 	diskless = fleet.MAC{0x52, 0x54, 0, 0x77, 0, 1}    // n1, 10.77.0.11, image debian
 	blank    = fleet.MAC{0x52, 0x54, 0, 0x77, 0, 2}    // n2, 10.77.0.12, no image
+	keyed    = fleet.MAC{0x52, 0x54, 0, 0x77, 0, 4}    // n4, 10.77.0.14, image debian, asset key assetKey
 	lab      = fleet.MAC{0x52, 0x54, 0, 0x77, 0, 3}    // n3, 10.79.0.13, where another server gives addresses
 	far      = fleet.MAC{0x52, 0x54, 0, 0x78, 0, 0}    // f0; the following ones are f1, f2, …
 	alien    = fleet.MAC{0x52, 0x54, 0, 0x77, 0, 0xee} // nobody's
@@ -36,6 +37,7 @@ const (
 	labAddress  = "10.79.0.13"
 	bootPort    = 7601
 	serverToken = "test-boot-token"
+	assetKey    = "CZ 12&7%41"
 )
 
 func farMAC(i int) fleet.MAC { m := far; m[5] = byte(i); return m }
@@ -70,6 +72,8 @@ func state(controllers []fleet.Controller) (fleet.State, error) {
 		}
 	}
 	nodes := []fleet.Node{node("n1", diskless, "10.77.0.11", "debian"), node("n2", blank, "10.77.0.12", ""), node("n3", lab, labAddress, "debian")}
+	chassis := node("n4", keyed, "10.77.0.14", "debian")
+	chassis.AssetKey = assetKey
 	for i := range farNodes {
 		nodes = append(nodes, node(fmt.Sprintf("f%d", i), farMAC(i), fmt.Sprintf("10.78.0.%d", i+1), "debian"))
 	}
@@ -86,7 +90,8 @@ func state(controllers []fleet.Controller) (fleet.State, error) {
 			Root: blobOf(1, 1), Torrent: blobOf(2, 1), Kernel: blobOf(kernelSeed, kernelSize), Initramfs: blobOf(initramfsSeed, initramfsSize),
 			Arch: "amd64", KernelRelease: "6.1.0",
 		}},
-		fleet.AddNodes{Nodes: nodes},
+		fleet.SetFormat{Format: fleet.Format},
+		fleet.AddNodes{Nodes: append(nodes, chassis)},
 	} {
 		var err error
 		if s, err = s.Apply(fleet.Entry{Command: c}, fleet.Revision(rev+1)); err != nil {
@@ -148,6 +153,8 @@ func (r *reporter) say(format string, args ...any) {
 func (r *reporter) Phase(mac fleet.MAC, id string, p fleet.Phase, detail string) {
 	r.say("phase %s [%s] %s: %s", mac, id, p, detail)
 }
+
+func (r *reporter) Refused(mac fleet.MAC, reason string) { r.say("refused %s: %s", mac, reason) }
 
 func (r *reporter) Unknown(m fleet.UnknownMachine) {
 	r.say("unknown %s from %s relay %s class %q firmware %q", m.MAC, m.From, m.Relay, m.VendorClass, m.Firmware)

@@ -21,7 +21,7 @@ type machine struct {
 }
 
 func newMachine(t testing.TB, buildarch string, fails func(string) bool) *machine {
-	return &machine{t: t, settings: map[string]string{"buildarch": buildarch, "netX/mac:hexhyp": "52-54-00-00-00-01"}, fails: fails, images: map[string]string{}}
+	return &machine{t: t, settings: map[string]string{"buildarch": buildarch, "netX/mac:hexhyp": "52-54-00-00-00-01", "asset:hexhyp": "41-20-26"}, fails: fails, images: map[string]string{}}
 }
 
 // run follows the script to its outcome, or for 500 lines.

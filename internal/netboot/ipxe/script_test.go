@@ -66,6 +66,7 @@ func TestGoldenScripts(t *testing.T) {
 		"discovered": Discovered(testMAC, "demo", controllers(2)),
 		"refusal":    Refusal(testMAC, `node n1: image not found: it has none; samara node set n1 --image NAME`, controllers(1)),
 		"autoexec":   Autoexec(controllers(2)),
+		"asset":      AskAsset(testMAC, controllers(2)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join("testdata", name+".ipxe")
@@ -113,6 +114,8 @@ func TestScriptRunsToItsOutcome(t *testing.T) {
 		"unknown machine, nobody answers": {Unknown(testMAC, "demo", controllers(2)), "x86_64", always, "reboot", ""},
 		"refusal":                         {Refusal(testMAC, "it has no image", controllers(2)), "x86_64", never, script1, "it has no image"},
 		"autoexec":                        {Autoexec(controllers(2)), "x86_64", first, script2, ""},
+		"asset tag":                       {AskAsset(testMAC, controllers(2)), "x86_64", first, script2 + "?asset=41-20-26", ""},
+		"asset tag, nobody answers":       {AskAsset(testMAC, controllers(2)), "x86_64", always, "reboot", "no controller answers"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
