@@ -8,8 +8,6 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/goccy/go-yaml"
 )
 
 // A table is rows of cells under a head.
@@ -143,7 +141,7 @@ func encode(data any, form string) ([]byte, error) {
 	if form == "json" {
 		return b.Bytes(), nil
 	}
-	y, err := yaml.JSONToYAML(b.Bytes())
+	y, err := toYAML(b.Bytes())
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", form, err)
 	}

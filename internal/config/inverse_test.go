@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	goccy "github.com/goccy/go-yaml"
+	other "go.yaml.in/yaml/v3"
 	"pgregory.net/rapid"
 
 	"github.com/samara-hpc/samara/fleet"
@@ -254,7 +254,7 @@ func TestOthersReadTextAsWeWriteIt(t *testing.T) {
 		}
 		var got map[string]any
 		text := "k: " + quote(want) + "\n"
-		if err := goccy.Unmarshal([]byte(text), &got); err != nil || got["k"] != want {
+		if err := other.Unmarshal([]byte(text), &got); err != nil || got["k"] != want {
 			t.Fatalf("%q is read as %q, %v; want %q", text, got["k"], err, want)
 		}
 	})

@@ -47,7 +47,7 @@ var table = map[string][]string{
 }
 
 // agentMustNotHold are import paths that have no place in a node's RAM.
-var agentMustNotHold = []string{"github.com/hashicorp/raft", "go.etcd.io/bbolt", "github.com/spf13/cobra", "github.com/goccy/go-yaml",
+var agentMustNotHold = []string{"github.com/hashicorp/raft", "go.etcd.io/bbolt", "github.com/spf13/cobra", "go.yaml.in/yaml",
 	"github.com/pin/tftp", "github.com/prometheus", module + "internal/api", module + "internal/controller", module + "raftstore"}
 
 type pkg struct {

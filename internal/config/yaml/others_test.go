@@ -6,7 +6,7 @@ import (
 	"reflect"
 	"testing"
 
-	goccy "github.com/goccy/go-yaml"
+	other "go.yaml.in/yaml/v3"
 	"pgregory.net/rapid"
 )
 
@@ -45,7 +45,7 @@ func drawValue(t *rapid.T, depth int) any {
 func TestParseReadsWhatOthersWrite(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := map[string]any{"a": drawValue(t, 5), "b": drawValue(t, 5), "c": []any{drawValue(t, 4), drawValue(t, 4)}}
-		text, err := goccy.Marshal(want)
+		text, err := other.Marshal(want)
 		if err != nil {
 			t.Fatal(err)
 		}
