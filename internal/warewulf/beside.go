@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/fleet/hostlist"
@@ -17,16 +18,18 @@ func (s Site) Beside(present []fleet.Network) Site {
 	for _, n := range slices.Concat(present, s.Documents.Networks) {
 		taken[n.Name] = true
 	}
-	s.Report.Findings = slices.Clone(s.Report.Findings)
 	s.places = maps.Clone(s.places)
 	var kept []fleet.Network
+	var notes []Finding
+	there, renamed := map[string]string{}, map[string]string{} // what networks are called here, by their names at the site
 	for _, n := range s.Documents.Networks {
 		at, _ := s.Where(fleet.ObjectNetwork, n.Name, "")
 		note := func(o Outcome, text, do string) {
-			s.Report.Findings = append(s.Report.Findings, Finding{Outcome: o, File: at.File, Line: at.Line, Count: 1, Field: "network " + n.Name, Text: text, Do: do})
+			notes = append(notes, Finding{Outcome: o, File: at.File, Line: at.Line, Count: 1, Field: "network " + n.Name, Text: text, Do: do})
 		}
 		if i := slices.IndexFunc(present, func(p fleet.Network) bool { return p.Subnet.Overlaps(n.Subnet) }); i >= 0 {
 			p := present[i]
+			there[n.Name] = p.Name
 			if p.Subnet.Bits() <= n.Subnet.Bits() {
 				note(Moot, fmt.Sprintf("the cluster has network %s, %s, which stays as it is", p.Name, p.Subnet), "")
 			} else {
@@ -40,6 +43,7 @@ func (s Site) Beside(present []fleet.Network) Site {
 				n.Name = fmt.Sprintf("%.60s-%d", was, i)
 			}
 			taken[n.Name] = true
+			renamed[was] = n.Name
 			s.places[place{ref{fleet.ObjectNetwork, n.Name}, ""}] = at
 			note(Fixed, fmt.Sprintf("the cluster has another network %s; this one, %s, is %s", was, n.Subnet, n.Name), "")
 		}
@@ -47,6 +51,34 @@ func (s Site) Beside(present []fleet.Network) Site {
 	}
 	slices.SortFunc(kept, func(a, b fleet.Network) int { return hostlist.Compare(a.Name, b.Name) })
 	s.Documents.Networks = kept
+	s.Report.Findings = slices.Clone(s.Report.Findings)
+	s.speakOf(there, renamed)
+	s.Report.Findings = append(s.Report.Findings, notes...)
 	s.Report.sort()
 	return s
+}
+
+// speakOf has findings call networks what the cluster calls them: in what is to be done all of them, and otherwise those
+// that are taken.
+func (s *Site) speakOf(present, taken map[string]string) {
+	all := maps.Clone(present)
+	maps.Copy(all, taken)
+	do, text := networkWords(all), networkWords(taken)
+	for i := range s.Report.Findings {
+		f := &s.Report.Findings[i]
+		f.Text, f.Do = text.Replace(f.Text), do.Replace(f.Do)
+	}
+}
+
+// networkWords replaces names of networks where findings have them; in one go, since one may be the former name of another.
+func networkWords(called map[string]string) *strings.Replacer {
+	var pairs []string
+	for was, is := range called {
+		for _, before := range []string{"network ", "network set "} {
+			for _, after := range []string{" ", ","} {
+				pairs = append(pairs, before+was+after, before+is+after)
+			}
+		}
+	}
+	return strings.NewReplacer(pairs...)
 }

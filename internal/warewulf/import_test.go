@@ -256,13 +256,14 @@ func TestASiteBesideWhatIsThere(t *testing.T) {
 	for about, c := range map[string]struct {
 		present []fleet.Network
 		want    string
+		boot    string // what the report calls the network of warewulf.conf in what is to be done
 	}{
-		"nothing":              {nil, "boot 10.0.0.0/24, ib0 10.9.0.0/24"},
-		"the same":             {[]fleet.Network{{Name: "boot", Subnet: subnet("10.0.0.0/24"), DHCP: fleet.DHCPFull}}, "ib0 10.9.0.0/24"},
-		"with another name":    {[]fleet.Network{{Name: "lan", Subnet: subnet("10.0.0.0/24")}}, "ib0 10.9.0.0/24"},
-		"a wider one":          {[]fleet.Network{{Name: "lan", Subnet: subnet("10.0.0.0/8")}}, ""},
-		"a narrower one":       {[]fleet.Network{{Name: "lan", Subnet: subnet("10.0.0.0/25")}}, "ib0 10.9.0.0/24"},
-		"another of that name": {[]fleet.Network{{Name: "boot", Subnet: subnet("192.168.0.0/24")}}, "boot-2 10.0.0.0/24, ib0 10.9.0.0/24"},
+		"nothing":              {nil, "boot 10.0.0.0/24, ib0 10.9.0.0/24", "boot"},
+		"the same":             {[]fleet.Network{{Name: "boot", Subnet: subnet("10.0.0.0/24"), DHCP: fleet.DHCPFull}}, "ib0 10.9.0.0/24", "boot"},
+		"with another name":    {[]fleet.Network{{Name: "lan", Subnet: subnet("10.0.0.0/24")}}, "ib0 10.9.0.0/24", "lan"},
+		"a wider one":          {[]fleet.Network{{Name: "lan", Subnet: subnet("10.0.0.0/8")}}, "", "lan"},
+		"a narrower one":       {[]fleet.Network{{Name: "lan", Subnet: subnet("10.0.0.0/25")}}, "ib0 10.9.0.0/24", "lan"},
+		"another of that name": {[]fleet.Network{{Name: "boot", Subnet: subnet("192.168.0.0/24")}}, "boot-2 10.0.0.0/24, ib0 10.9.0.0/24", "boot-2"},
 	} {
 		beside := site.Beside(c.present)
 		var got []string
@@ -276,6 +277,9 @@ func TestASiteBesideWhatIsThere(t *testing.T) {
 			if _, ok := beside.Where(fleet.ObjectNetwork, n.Name, ""); !ok {
 				t.Errorf("%s: nobody knows where network %s stands", about, n.Name)
 			}
+		}
+		if do := "samara network set " + c.boot + " --dhcp full "; !slices.ContainsFunc(beside.Report.Findings, func(f Finding) bool { return strings.HasPrefix(f.Do, do) }) {
+			t.Errorf("%s: nothing in the report begins with %q", about, do)
 		}
 		if len(got) < 2 && len(beside.Report.Findings) == len(site.Report.Findings) {
 			t.Errorf("%s: the report has no word of it", about)
