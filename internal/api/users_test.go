@@ -165,7 +165,7 @@ func TestADeletedUserIsRefused(t *testing.T) {
 	}
 }
 
-// TestRequestsEndWithTheirUser deletes the user of an import of which no more comes, and of a backup.
+// TestRequestsEndWithTheirUser deletes the user of an import of which no more comes.
 func TestRequestsEndWithTheirUser(t *testing.T) {
 	rig := newRig(t)
 	begun := make(chan struct{})

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +53,7 @@ func initialised(t *testing.T) (dir, fleet.State, *blob.Store) {
 	for _, c := range []fleet.Command{
 		&fleet.AddImageVersion{Image: "debian", Holders: []string{"head1"}, Version: fleet.ImageVersion{
 			Root: put("root"), Torrent: put("torrent"), Kernel: put("kernel"), Initramfs: put("initramfs"), Arch: "amd64", KernelRelease: "6.1", Imported: time.Now()}},
+		&fleet.AddCertificate{Name: "mia", Role: fleet.UserViewer, Serial: "1", Expires: time.Now().Add(time.Hour)},
 		&fleet.AddNodes{Nodes: []fleet.Node{{Name: "n1", Settings: fleet.Settings{Image: fleet.ImageRef{Name: "debian"}, Interfaces: []fleet.Interface{{Name: "default", IP: netip.MustParseAddr("10.0.0.9")}}}}}},
 	} {
 		if state, err = state.Apply(fleet.Entry{Command: c, At: time.Now()}, state.Revision()+1); err != nil {
@@ -92,6 +94,9 @@ func TestABackupMakesAControllerAgain(t *testing.T) {
 			}
 			if want := map[bool]int{true: 4, false: 0}[whole]; plan.Blobs != want || plan.Nodes != 1 || plan.Images != 1 || (len(plan.MissingBlobs) == 0) != whole {
 				t.Errorf("plan: got %+v", plan)
+			}
+			if !slices.Equal(plan.Users, []string{"mia"}) || !slices.ContainsFunc(plan.Steps, func(s string) bool { return strings.Contains(s, "samara user delete") }) {
+				t.Errorf("plan: users %v, steps %q; want mia, and what to do if she was deleted since", plan.Users, plan.Steps)
 			}
 			o.DryRun = false
 			if _, err := Restore(t.Context(), o); err != nil {

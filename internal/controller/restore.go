@@ -40,6 +40,7 @@ type RestorePlan struct {
 	Nodes        int            `json:"nodes"`
 	Images       int            `json:"images"`
 	Networks     int            `json:"networks"`
+	Users        []string       `json:"users"` // who have certificates that hold, as far as the backup knows
 	Blobs        int            `json:"blobs"`
 	BlobBytes    int64          `json:"blob_bytes"`
 	MissingBlobs []string       `json:"missing_blobs"` // images, NAME:VERSION, of which the backup holds not all
@@ -251,12 +252,18 @@ func (b readBackup) alone(o RestoreOptions, own keyPair) (fleet.State, error) {
 func (b readBackup) plan(o RestoreOptions) RestorePlan {
 	cluster, _ := b.state.Cluster()
 	p := RestorePlan{Cluster: cluster.Name, Made: b.head.Made, Revision: b.state.Revision(), Nodes: b.state.CountNodes(),
-		Blobs: len(b.blobs), ID: o.ID, Address: o.Address, MissingBlobs: []string{}, Controllers: []string{}}
+		Blobs: len(b.blobs), ID: o.ID, Address: o.Address, MissingBlobs: []string{}, Controllers: []string{}, Users: []string{}}
 	for _, size := range b.blobs {
 		p.BlobBytes += size
 	}
 	for range b.state.Networks() {
 		p.Networks++
+	}
+	now := time.Now()
+	for u := range b.state.Users() {
+		if _, some := u.InForce(now); some {
+			p.Users = append(p.Users, u.Name)
+		}
 	}
 	for img := range b.state.Images() {
 		for _, v := range img.Versions {
@@ -275,6 +282,9 @@ func (b readBackup) plan(o RestoreOptions) RestorePlan {
 	p.Steps = []string{
 		fmt.Sprintf("make %s at %s the only controller of cluster %s, with its authority and keys", o.ID, o.Address, cluster.Name),
 		fmt.Sprintf("restore revision %d; nodes: %d, image versions: %d, networks: %d", p.Revision, p.Nodes, p.Images, p.Networks),
+	}
+	if len(p.Users) > 0 {
+		p.Steps = append(p.Steps, "let users in as they were let in then: "+strings.Join(p.Users, ", ")+"; samara user delete those who were deleted since")
 	}
 	if p.Blobs > 0 {
 		p.Steps = append(p.Steps, fmt.Sprintf("restore %d blobs of images", p.Blobs))

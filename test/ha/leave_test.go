@@ -23,6 +23,7 @@ func TestControllersLeave(t *testing.T) {
 	run(t, []stage{
 		{"three controllers form", func(t *testing.T) { o.heads = o.form(t, 3) }},
 		{"leadership is handed over", o.transfer},
+		{"a user is let in, and taken away", o.users},
 		{"one directory is for one process", o.oneDirectory},
 		{"a follower is removed", o.removeFollower},
 		{"it joins again, with an empty directory", o.joinAgain},
