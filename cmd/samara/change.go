@@ -71,6 +71,14 @@ func confirmFlag(c *cobra.Command, yes *bool) {
 	c.Flags().BoolVarP(yes, "yes", "y", false, "do not ask")
 }
 
+// acceptYes adds --yes to a command that does not ask: nothing is lost by it that a rollback does not bring back, and no
+// node reboots. Warewulf's command of that name asks, and scripts answer it in advance.
+func acceptYes(c *cobra.Command) {
+	var yes bool
+	confirmFlag(c, &yes)
+	c.Flags().Lookup("yes").Usage = "taken for the sake of scripts for wwctl: nothing is asked anyway"
+}
+
 // change asks for a change and prints what it did.
 func (g *global) change(ctx context.Context, out io.Writer, do func(context.Context, *api.Client) (api.Change, error)) error {
 	if err := g.checkOutput(false); err != nil {

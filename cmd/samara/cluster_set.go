@@ -62,6 +62,7 @@ A check that cannot be made pauses nothing; samara node show has the reason. "" 
 	c.Flags().StringVar(&f.pauseFile, "pause-file", "", "absolute `path` in the nodes' root: a node sends nothing while it exists")
 	c.Flags().StringVar(&f.pauseCommand, "pause-command", "", "shell `command`: a node sends nothing while it exits with 0")
 	changeFlags(c, &o)
+	acceptYes(c)
 	return c
 }
 

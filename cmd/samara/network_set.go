@@ -39,6 +39,7 @@ func newNetworkSet(g *global) *cobra.Command {
 	}
 	o.add(c)
 	changeFlags(c, &ch)
+	acceptYes(c)
 	return c
 }
 

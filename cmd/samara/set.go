@@ -19,7 +19,8 @@ are those of the first: the others count up from them, past the network's own ad
 address and its gateway.
 
 The command says what changed, alike nodes in one line, and what it takes to become effective on a
-node that runs: a refresh of its runtime overlays, or a reboot.`
+node that runs: a refresh of its runtime overlays, or a reboot. It does not ask, however many nodes
+they are: --dry-run shows it before, nothing reboots by it, and samara rollback takes it back.`
 	c.Example = `  samara node set 'n[001-100]' --image debian
   samara node set '@rack3,!n7' --profile default,gpu --dry-run
   samara node set '&profile=gpu' --kernelargs quiet,nouveau.modeset=0 -m 'the new driver'
@@ -68,6 +69,7 @@ func newSet(g *global, of noun) *cobra.Command {
 	o.add(c, g, of)
 	addGone(c)
 	changeFlags(c, &change)
+	acceptYes(c)
 	return c
 }
 

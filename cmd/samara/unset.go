@@ -144,5 +144,6 @@ func newUnset(g *global, of noun) *cobra.Command {
 	}
 	o.add(c, of)
 	changeFlags(c, &change)
+	acceptYes(c)
 	return c
 }
