@@ -178,11 +178,11 @@ func (a *agent) switchRoot(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer root.Close()
-	inits := defaultInits[:]
-	if a.line.Init != "" {
-		inits = []string{a.line.Init}
+	init, err := chooseInit(newRoot, a.line.Init, a.manifest)
+	if err != nil {
+		return "", err
 	}
-	if err := a.link.switchTo(ctx, inits); err != nil {
+	if err := a.link.switchTo(ctx, []string{init}); err != nil {
 		return "", err
 	}
 	if err := enter(root); err != nil {
@@ -191,7 +191,7 @@ func (a *agent) switchRoot(ctx context.Context) (string, error) {
 	if err := os.Remove(a.place.enrollment()); err != nil {
 		a.log.Warn("forget the enrollment", "err", err)
 	}
-	return strings.Join(inits[:1], ""), nil
+	return init, nil
 }
 
 // close ends what the steps began.

@@ -25,7 +25,7 @@ type cmdline struct {
 // maxControllers bounds samara.ctl.
 const maxControllers = 16
 
-// defaultInits are tried in this order when the command line names no init, as Linux does.
+// defaultInits are tried in this order when nobody names an init, as Linux does.
 var defaultInits = [...]string{"/sbin/init", "/etc/init", "/bin/init", "/bin/sh"}
 
 // readCmdline reads the command line of the running kernel.

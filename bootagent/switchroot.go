@@ -10,7 +10,31 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/samara-hpc/samara/fleet"
 )
+
+// chooseInit returns the program that root is to run first: what the kernel's command line names, as Linux has it, else
+// what the node's configuration names, else the first of defaultInits that is there. A program that is named and not there
+// is in place of no other: a machine that runs something else than it was told is worse than one that says so. Nor can it
+// come to be there: the error is hopeless, and the next boot follows what was changed meanwhile.
+func chooseInit(root, line string, m fleet.Manifest) (string, error) {
+	inits, cure := defaultInits[:], "boot a version of the image that has one"
+	switch {
+	case line != "":
+		inits, cure = []string{line}, fmt.Sprintf("name another with init= in samara node set %s --kernelargs", m.Node)
+	case m.Init != "":
+		inits, cure = []string{m.Init}, fmt.Sprintf("name another with samara node set %s --init, or none with samara node unset %s --init", m.Node, m.Node)
+	}
+	init, err := findInit(root, inits)
+	if errors.Is(err, errNoInit) {
+		return "", hopeless{fmt.Errorf("%w; it is version %d of %s: %s", err, m.Version, m.Image, cure)}
+	}
+	return init, err
+}
+
+// errNoInit says that a root holds none of the programs that it might run first.
+var errNoInit = errors.New("no init")
 
 // findInit returns the first of inits that root holds as a file that can be executed.
 func findInit(root string, inits []string) (string, error) {
@@ -37,7 +61,7 @@ func findInit(root string, inits []string) (string, error) {
 			return path.Clean("/" + init), nil
 		}
 	}
-	return "", fmt.Errorf("image: no init: none of %s is a program", strings.Join(inits, ", "))
+	return "", fmt.Errorf("image: %w: none of %s is a program", errNoInit, strings.Join(inits, ", "))
 }
 
 // moveRoot makes root the root of the file system tree, with the mounts of basics moved into it, and deletes what the

@@ -67,7 +67,8 @@ type Manifest struct {
 	Image          string       `json:"image"`
 	Version        int          `json:"version"`
 	Root           Blob         `json:"root"`
-	Torrent        []byte       `json:"torrent"` // the bencoded info dictionary; Root is its only file
+	Init           string       `json:"init,omitempty"` // what the node runs first in its root; "": what Linux would
+	Torrent        []byte       `json:"torrent"`        // the bencoded info dictionary; Root is its only file
 	Controllers    []Controller `json:"controllers"`
 	Ports          Ports        `json:"ports"` // the node's own: Swarm and Gossip
 	Roster         Roster       `json:"roster,omitzero"`

@@ -16,7 +16,7 @@ type Settings struct {
 	Image           ImageRef            `json:"image,omitzero"`
 	KernelVersion   string              `json:"kernel_version,omitempty"`   // of those in the image; "": the one that the image boots with
 	KernelArgs      []string            `json:"kernel_args,omitempty"`      // appended to the kernel's command line, one word each
-	Init            string              `json:"init,omitempty"`             // what the node runs first in its root; "": DefaultInit
+	Init            string              `json:"init,omitempty"`             // what the node runs first in its root; "": what Linux would
 	Root            RootMode            `json:"root,omitempty"`             // "": RootOverlay
 	SystemOverlays  []string            `json:"system_overlays,omitempty"`  // laid over the image at boot, in this order
 	RuntimeOverlays []string            `json:"runtime_overlays,omitempty"` // laid over it at boot and refreshed since, in this order
@@ -31,9 +31,6 @@ type Settings struct {
 	UploadLimit     int64               `json:"upload_limit,omitempty"` // bytes per second that it sends at most once booted; 0: as Seeding says
 	Group           string              `json:"group,omitempty"`        // of the rollouts that it belongs to
 }
-
-// DefaultInit is what a node runs first in its root unless its settings say something else.
-const DefaultInit = "/sbin/init"
 
 // A RootMode says what a node's root is made of. "" is RootOverlay.
 type RootMode string

@@ -151,12 +151,22 @@ func (e *Explanation) addNotes(n fleet.Node) {
 	if n.Root != "" && n.Root != fleet.RootOverlay {
 		note("root %s is kept in the configuration; this release lays a tmpfs over the image, which stays one file in RAM", n.Root)
 	}
-	if n.Init != "" && n.Init != fleet.DefaultInit {
-		note("init %s is kept in the configuration; what this release heeds is the kernel argument init=%s", n.Init, n.Init)
+	if init := initArgument(n.KernelArgs); n.Init != "" && init != "" && init != n.Init {
+		note("init is %s, and the kernel argument init=%s says otherwise: the argument counts", n.Init, init)
 	}
 	if n.AssetKey != "" {
 		note("a machine that asks for the script must show the asset key as the asset tag of its chassis; samara node unset %s --asset lets any with the MAC boot", n.Name)
 	}
+}
+
+// initArgument returns what init= names in kernel arguments, of which the last counts; "" if none does.
+func initArgument(args []string) (init string) {
+	for _, a := range args {
+		if path, ok := strings.CutPrefix(a, "init="); ok {
+			init = path
+		}
+	}
+	return init
 }
 
 // addFailure says what holds up the machine that boots as the node now, which the state cannot tell.

@@ -102,7 +102,7 @@ func (a *agents) manifest(state fleet.State, cluster fleet.Cluster, token identi
 		Node: node.Name, BootID: token.BootID, MAC: iface.MAC, Rack: node.Rack,
 		Address: netip.PrefixFrom(iface.IP, network.Subnet.Bits()), Gateway: network.Gateway, DNS: network.DNS, Domain: network.Domain,
 		MachineID: cluster.MachineID(node.Name), AuthorizedKeys: cluster.AuthorizedKeys,
-		Image: img.Name, Version: version.Number, Root: version.Root, Torrent: info,
+		Image: img.Name, Version: version.Number, Root: version.Root, Init: node.Init, Torrent: info,
 		Controllers: cluster.Controllers, Ports: cluster.NodePorts(), Roster: a.roster.list(), Seeding: state.SeedingOf(node),
 		MeshKey: meshKeyFor(state, cluster, node.Name), Time: now.UTC(),
 	}, nil

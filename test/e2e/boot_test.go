@@ -107,24 +107,40 @@ func (s *scene) getsNothing(t *testing.T, vm *lab.VM) {
 	t.Errorf("samara node unknown: got %+v, want %s among them", machines, stranger.MAC)
 }
 
+// otherInit is where Debian has its init; /sbin/init leads to it.
+const otherInit = "/usr/lib/systemd/systemd"
+
+// bootsUEFI boots two machines, one of which must show its asset tag, and is to run its init by another name.
 func (s *scene) bootsUEFI(t *testing.T) {
+	tagged := n2
+	tagged.Asset = "SAM 7&8"
+	boots := []struct {
+		guest
+		settings []string
+		init     string
+	}{{tagged, []string{"--asset", tagged.Asset, "--init", otherInit}, otherInit}, {n3, nil, "/sbin/init"}}
 	var g errgroup.Group
-	for _, guest := range []guest{n2, n3} {
-		vm := s.switchOn(t, guest)
+	for _, b := range boots {
+		vm := s.switchOn(t, b.guest, b.settings...)
 		g.Go(func() error {
-			_, f, err := s.up(t.Context(), guest, vm)
+			_, f, err := s.up(t.Context(), b.guest, vm)
 			if err != nil {
 				return err
 			}
 			t.Logf("%+v", f)
 			if got := f.Origin + f.Peers; got < f.Image {
-				return fmt.Errorf("%s: %d bytes received of an image of %d", guest.Name, got, f.Image)
+				return fmt.Errorf("%s: %d bytes received of an image of %d", b.Name, got, f.Image)
 			}
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
 		t.Fatal(err)
+	}
+	for _, b := range boots {
+		if got := s.in(t, b.guest, `tr '\0' '\n' </proc/1/cmdline | head -n 1`); got != b.init {
+			t.Errorf("%s: process 1 is %q, want %q", b.Name, got, b.init)
+		}
 	}
 }
 

@@ -155,11 +155,16 @@ func (s *scene) importImage(t *testing.T) {
 	}
 }
 
-// switchOn adds a node and boots its machine.
-func (s *scene) switchOn(t *testing.T, g guest) *lab.VM {
+// switchOn adds a node, with further settings as flags of samara node set, and boots its machine.
+func (s *scene) switchOn(t *testing.T, g guest, settings ...string) *lab.VM {
 	t.Helper()
 	if err := s.controller.AddNode(t.Context(), g.Machine, g.ip, imageName); err != nil {
 		t.Fatal(err)
+	}
+	if len(settings) > 0 {
+		if _, err := s.controller.Run(t.Context(), append([]string{"node", "set", g.Name}, settings...)...); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return s.power(t, g.Machine)
 }

@@ -31,8 +31,9 @@ type Machine struct {
 	Name     string // at most 15 characters, being its tap's name too
 	MAC      fleet.MAC
 	Firmware Firmware
-	Memory   int // MiB; 0 is 1024
-	CPUs     int // 0 is 1
+	Memory   int    // MiB; 0 is 1024
+	CPUs     int    // 0 is 1
+	Asset    string // the asset tag of its chassis, without commas; "" for none
 }
 
 // A VM is a Machine that is switched on.
@@ -62,6 +63,9 @@ func (n *Network) Boot(m Machine, accel Accelerator, dir string) (*VM, error) {
 		"-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
 		"-netdev", "tap,id=net,ifname="+m.Name+",script=no,downscript=no",
 	)
+	if m.Asset != "" {
+		args = append(args, "-smbios", "type=3,asset="+m.Asset)
+	}
 	// A console of an earlier time is kept, but must not be taken for this one.
 	if err := os.Rename(path(".console"), path(".console.before")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("machine %s: %w", m.Name, err)
