@@ -26,11 +26,12 @@ func (s *Server) change(ctx context.Context, r *request, c fleet.Command, condit
 	conditions = append(conditions, asked...)
 	entry := fleet.Entry{Command: c, ID: r.id, If: conditions, At: s.Now().UTC(), Who: r.who, Why: query.Get(whyParam)}
 	if r.dry {
-		return r.dryRun(entry)
+		done, err := r.dryRun(entry)
+		return done, s.heldBack(err)
 	}
 	rev, err := s.Store.Propose(ctx, entry)
 	if err != nil {
-		return Change{}, err
+		return Change{}, s.heldBack(err)
 	}
 	r.revision = max(rev, s.Store.State().Revision())
 	changed, effects := s.changed(r.state, entry, rev)
