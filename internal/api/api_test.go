@@ -21,14 +21,22 @@ import (
 )
 
 func TestErrorsKeepTheirMeaning(t *testing.T) {
-	rig := newRig(t)
+	rig := newRig(t, func(c *Config) { c.Controllers = nil }) // of which some errors tell more
 	c := rig.local(t)
+	q, err := newQuestion(deleteNodes, fleet.DeleteNodes{Names: []string{"n9"}}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range codes() {
 		rig.mu.Lock()
 		rig.refuse = fmt.Errorf("node n9: %w; do this", row.err)
 		want := rig.refuse.Error()
 		rig.mu.Unlock()
-		_, err := call(t.Context(), c, deleteNodes, fleet.DeleteNodes{Names: []string{"n9"}}, nil)
+		_, _, said := c.round(t.Context(), q) // once, also of one that is busy
+		if len(said) != 1 {
+			t.Fatalf("%s: %+v, want one refusal", row.name, said)
+		}
+		err := said[0].err
 		if !errors.Is(err, row.err) || err.Error() != want {
 			t.Errorf("%s: got %v, want %q and errors.Is of its sentinel", row.name, err, want)
 		}
