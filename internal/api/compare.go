@@ -11,13 +11,18 @@ import (
 	"github.com/samara-hpc/samara/fleet"
 )
 
-// A comparer compares objects. It remembers what changes of fields need: the table of fields is searched once for each.
+// A comparer compares objects, for one goroutine. It remembers what changes of fields need: the table of fields is searched
+// once for each.
 type comparer struct {
 	needs map[string]string // by path
 	blind bool              // what nodes get from elsewhere: do not tell whether one secret is another
+
+	was, is *[]said // buffers
 }
 
-func newComparer() comparer { return comparer{needs: map[string]string{}} }
+func newComparer() comparer {
+	return comparer{needs: map[string]string{}, was: new([]said), is: new([]said)}
+}
 
 // needsOf returns what makes a change of a field effective on a node that runs; "" if nothing is to be done.
 func (c comparer) needsOf(path string) string {
@@ -33,15 +38,48 @@ func (c comparer) needsOf(path string) string {
 
 // settings compares what a node or a profile says.
 func (c comparer) settings(was, is iter.Seq2[string, string], had, has fleet.Secret) []Field {
-	a, b := maps.Collect(was), maps.Collect(is)
+	a, b := c.different(was, is)
 	if len(had) > 0 && len(has) > 0 && !bytes.Equal(had, has) {
-		b[passwordPath] = "(another secret)"
+		a[passwordPath], b[passwordPath] = had.String(), "(another secret)"
 	}
 	fields := between(a, b)
 	for at := range fields {
 		fields[at].Needs = c.needsOf(fields[at].Name)
 	}
 	return fields
+}
+
+// A said is a value at a path.
+type said struct{ path, value string }
+
+// different returns two sequences of values by paths as maps, without what both have at their beginning and their end: most
+// changes are of a few fields, and maps of all would cost more than the rest of a comparison.
+func (c comparer) different(was, is iter.Seq2[string, string]) (a, b map[string]string) {
+	v, w := collect(c.was, was), collect(c.is, is)
+	for len(v) > 0 && len(w) > 0 && v[0] == w[0] {
+		v, w = v[1:], w[1:]
+	}
+	for len(v) > 0 && len(w) > 0 && v[len(v)-1] == w[len(w)-1] {
+		v, w = v[:len(v)-1], w[:len(w)-1]
+	}
+	return mapOf(v), mapOf(w)
+}
+
+// collect puts a sequence into a buffer and returns it.
+func collect(into *[]said, all iter.Seq2[string, string]) []said {
+	*into = (*into)[:0]
+	for path, value := range all {
+		*into = append(*into, said{path, value})
+	}
+	return *into
+}
+
+func mapOf(all []said) map[string]string {
+	m := make(map[string]string, len(all))
+	for _, x := range all {
+		m[x.path] = x.value
+	}
+	return m
 }
 
 func (c comparer) nodes(was, is *fleet.Node) []Field {

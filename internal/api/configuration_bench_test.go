@@ -59,3 +59,21 @@ func BenchmarkPlan(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkEdit changes each of 10,000 nodes, through the client, as an apply of a whole site does.
+func BenchmarkEdit(b *testing.B) {
+	rig := largeSite(b)
+	c := rig.local(b)
+	all, err := c.Configuration(b.Context(), 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for round := 0; b.Loop(); round++ {
+		for i := range all.Nodes {
+			all.Nodes[i].Tags = map[string]string{"round": fmt.Sprint(round)}
+		}
+		if got, err := c.Edit(b.Context(), putNodes(all.Nodes...), ChangeOptions{}); err != nil || len(got.Changed) < 10_000 {
+			b.Fatal(len(got.Changed), err)
+		}
+	}
+}
