@@ -122,6 +122,30 @@ func TestAttendFetchesAndSeedsAsANodeDoes(t *testing.T) {
 	stop()
 }
 
+// A node that is not to reseed keeps its image, and says that it gives nothing on.
+func TestAttendKeepsWhatItIsNotToGiveOn(t *testing.T) {
+	content := strings.Repeat("samara ", 200_000)
+	b, at := newBrain(t, content)
+	b.manifest.Ports, b.manifest.Reseed = fleet.Ports{Swarm: 17602, Gossip: 17601}, fleet.ReseedNever
+	origin := offering(t, b.manifest, content)
+	b.answer.Store(&fleet.SwarmAnswer{Origin: []netip.AddrPort{origin.Addr()}, Interval: 500 * time.Millisecond, Reseed: fleet.ReseedNever})
+	dir, complete, stop := attend(t, b, at, "127.0.0.63")
+	receive(t, complete)
+	r := receive(t, b.reports)
+	for ; !r.Swarm.Ended; r = receive(t, b.reports) {
+		if r.Swarm.Paused != "" {
+			t.Errorf("paused by %q before its end", r.Swarm.Paused)
+		}
+	}
+	if !r.Swarm.Complete || r.Swarm.Paused != "reseed is never" || r.Failure != "" {
+		t.Errorf("reported %+v", r)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, b.manifest.Root.Digest.String()+".squashfs")); err != nil || string(got) != content {
+		t.Errorf("the file holds %d bytes, %v", len(got), err)
+	}
+	stop()
+}
+
 func TestAttendEndsWhenItsTokenIsRefused(t *testing.T) {
 	l := newLab(t)
 	at := l.controller(l.issue(identity.RoleController, time.Now()), refuseWith(http.StatusForbidden, "spent"))

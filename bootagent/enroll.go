@@ -99,7 +99,7 @@ func (a *agent) accept(key crypto.Signer, answer fleet.EnrollAnswer) error {
 	a.session.use(certificate)
 	a.session.learn(m.Controllers)
 	a.roster.learn(m.Roster)
-	a.policy.learn(m.Seeding)
+	a.policy.learn(m.Seeding, m.Reseed)
 	if own := a.place.address; own.IsValid() && own != m.Address.Addr() {
 		a.log.Warn(fmt.Sprintf("this machine's address is %s, but the plan for this node says %s; using the former", own, m.Address.Addr()))
 	}

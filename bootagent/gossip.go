@@ -10,14 +10,16 @@ import (
 	"github.com/samara-hpc/samara/mesh"
 )
 
-// gossip takes part in the mesh until ctx ends. What the node says of itself no longer changes: it holds its image.
+// gossip takes part in the mesh until ctx ends. The node says of itself that it holds its image while it gives it on.
 func (a *agent) gossip(ctx context.Context) error {
-	m, err := mesh.Open(meshConfig(a.manifest, a.place.address))
+	c := meshConfig(a.manifest, a.place.address)
+	m, err := mesh.Open(c)
 	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.Run(ctx) })
+	g.Go(func() error { return a.policy.tell(ctx, c.Meta, m.SetMeta) })
 	g.Go(func() error {
 		err := m.Join(ctx, gossipSeeds(a.manifest))
 		if ctx.Err() != nil {
@@ -26,6 +28,30 @@ func (a *agent) gossip(ctx context.Context) error {
 		return err
 	})
 	return g.Wait()
+}
+
+// tell has gossip say that the node holds what meta says while it is to give it on, until ctx ends. A pause is not told: it
+// may be over before everybody has heard of it.
+func (p *policy) tell(ctx context.Context, meta mesh.Meta, set func(mesh.Meta) error) error {
+	holds := true
+	for {
+		now, turned := p.paused()
+		if holds != !now.ended {
+			holds = !now.ended
+			said := meta
+			if !holds {
+				said.Holdings = nil
+			}
+			if err := set(said); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-turned:
+		}
+	}
 }
 
 // meshConfig says who the node is in the mesh. The mesh's own log stays silent: a node's is no place for others' troubles.

@@ -14,49 +14,76 @@ import (
 // called from any goroutine.
 type policy struct {
 	mu      sync.Mutex
-	seeding fleet.Seeding
-	changed chan struct{} // closed when seeding changes; nil if nobody waits for that
-	paused  string
+	terms   terms
+	changed notice // of terms
+	pause   pause
+	turned  notice // of pause
 }
 
-// learn replaces the policy by what a controller sent.
-func (p *policy) learn(s fleet.Seeding) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if s == p.seeding {
-		return
+// Terms are how a node is to give its image on, and for how long.
+type terms struct {
+	fleet.Seeding
+	reseed fleet.Reseed
+}
+
+// A pause is why a node sends nothing: the zero value while it does.
+type pause struct {
+	why   string
+	ended bool // until the terms are others
+}
+
+// A notice wakes those who wait for a change. Its zero value is ready; a lock guards it.
+type notice struct{ given chan struct{} }
+
+// wait returns a channel that is closed when the notice is given.
+func (n *notice) wait() <-chan struct{} {
+	if n.given == nil {
+		n.given = make(chan struct{})
 	}
-	p.seeding = s
-	if p.changed != nil {
-		close(p.changed)
-		p.changed = nil
+	return n.given
+}
+
+func (n *notice) give() {
+	if n.given != nil {
+		close(n.given)
+		n.given = nil
 	}
 }
 
-// current returns the policy, and a channel that is closed when it is no longer this one.
-func (p *policy) current() (fleet.Seeding, <-chan struct{}) {
+// learn replaces the terms by what a controller sent.
+func (p *policy) learn(s fleet.Seeding, r fleet.Reseed) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.changed == nil {
-		p.changed = make(chan struct{})
+	if t := (terms{s, r}); t != p.terms {
+		p.terms = t
+		p.changed.give()
 	}
-	return p.seeding, p.changed
 }
 
-// pausedBy returns why the node sends nothing, "" while it does.
-func (p *policy) pausedBy() string {
+// current returns the terms, and a channel that is closed when they are no longer these.
+func (p *policy) current() (terms, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.paused
+	return p.terms, p.changed.wait()
 }
 
-// pause notes why the node sends nothing, and reports whether that is news.
-func (p *policy) pause(why string) bool {
+// paused returns why the node sends nothing, and a channel that is closed when that is no longer so.
+func (p *policy) paused() (pause, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	news := p.paused != why
-	p.paused = why
-	return news
+	return p.pause, p.turned.wait()
+}
+
+// turn notes why the node sends nothing, and reports whether that is news.
+func (p *policy) turn(to pause) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pause == to {
+		return false
+	}
+	p.pause = to
+	p.turned.give()
+	return true
 }
 
 // How often it is looked at whether the node is to pause.
@@ -84,33 +111,62 @@ type steward struct {
 	timeline *timeline
 	giver    giver
 	checks   checker
+	since    time.Time // when the node had booted
 }
 
 // run applies the policy until ctx ends.
 func (s *steward) run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		seeding, changed := s.policy.current()
-		s.giver.SetUploadLimit(seeding.NodeUpload)
-		s.follow(ctx, seeding, changed)
+		t, changed := s.policy.current()
+		s.giver.SetUploadLimit(t.NodeUpload)
+		why, left := s.end(t.reseed)
+		if why != "" {
+			s.apply(pause{why, true}, nil)
+			select {
+			case <-ctx.Done():
+			case <-changed:
+			}
+			continue
+		}
+		s.follow(ctx, t.Seeding, left, changed)
 	}
 	return nil
 }
 
-// follow looks at file and command until the policy changes or ctx ends.
-func (s *steward) follow(ctx context.Context, seeding fleet.Seeding, changed <-chan struct{}) {
+// end returns why the node is to give nothing on any more, "" if it is to; and then for how long, 0 for ever.
+func (s *steward) end(r fleet.Reseed) (why string, left time.Duration) {
+	if r == fleet.ReseedNever {
+		return "reseed is never", 0
+	}
+	d, limited := r.Duration()
+	if !limited {
+		return "", 0
+	}
+	if left = d - time.Since(s.since); left > 0 {
+		return "", left
+	}
+	return fmt.Sprintf("reseed is %s, and the node has been up for longer", r), 0
+}
+
+// follow looks at file and command until the policy changes, the time that is left is over, 0 being for ever, or ctx ends.
+func (s *steward) follow(ctx context.Context, seeding fleet.Seeding, left time.Duration, changed <-chan struct{}) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	over, stopOver := every(left > 0, left)
+	defer stopOver()
 	file, stopFile := every(seeding.PauseFile != "", pauseFileEvery)
 	defer stopFile()
 	command, stopCommand := every(seeding.PauseCommand != "", pauseCommandEvery)
 	defer stopCommand()
 	byFile, byCommand := s.look(ctx, seeding.PauseFile), s.ask(ctx, seeding.PauseCommand)
 	for {
-		s.apply(byFile, byCommand)
+		s.consider(byFile, byCommand)
 		select {
 		case <-ctx.Done():
 			return
 		case <-changed:
+			return
+		case <-over:
 			return
 		case <-file:
 			byFile = s.look(ctx, seeding.PauseFile)
@@ -163,27 +219,40 @@ func (s *steward) ask(ctx context.Context, command string) verdict {
 	return verdict{}
 }
 
-// apply does what the checks say. What they could not say is logged and reported once, until it is something else.
-func (s *steward) apply(verdicts ...verdict) {
-	why, trouble := "", ""
+// consider does what the checks say.
+func (s *steward) consider(verdicts ...verdict) {
+	var now pause
+	var trouble error
 	for _, v := range verdicts {
-		if why == "" {
-			why = v.pause
+		if now.why == "" {
+			now.why = v.pause
 		}
-		if v.err != nil && trouble == "" {
-			trouble = v.err.Error()
+		if trouble == nil {
+			trouble = v.err
 		}
 	}
-	if s.policy.pause(why) {
-		s.giver.Pause(why != "")
-		if why != "" {
-			s.log.Info("the image is not given on: " + why)
-		} else {
+	s.apply(now, trouble)
+}
+
+// apply pauses or goes on. What could not be said is logged and reported once, until it is something else.
+func (s *steward) apply(now pause, trouble error) {
+	if s.policy.turn(now) {
+		s.giver.Pause(now.why != "")
+		switch {
+		case now.ended:
+			s.log.Info("the image is not given on any more: " + now.why)
+		case now.why != "":
+			s.log.Info("the image is not given on: " + now.why)
+		default:
 			s.log.Info("the image is given on again")
 		}
 		s.timeline.notify()
 	}
-	if s.timeline.fail(trouble) && trouble != "" {
-		s.log.Warn(trouble)
+	text := ""
+	if trouble != nil {
+		text = trouble.Error()
+	}
+	if s.timeline.fail(text) && text != "" {
+		s.log.Warn(text)
 	}
 }

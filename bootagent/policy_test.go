@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/samara-hpc/samara/fleet"
+	"github.com/samara-hpc/samara/mesh"
 )
 
 // A hand is a giver that remembers what it was told, and a checker that says what a test wants.
@@ -46,7 +47,7 @@ func (h *hand) succeeds(context.Context, string) (bool, error) {
 func keepPolicy(h *hand) (p *policy, line *timeline, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p, line = &policy{}, newTimeline()
-	s := &steward{log: quietLog(), policy: p, timeline: line, giver: h, checks: h}
+	s := &steward{log: quietLog(), policy: p, timeline: line, giver: h, checks: h, since: time.Now()}
 	done := make(chan error, 1)
 	go func() { done <- s.run(ctx) }()
 	synctest.Wait()
@@ -58,7 +59,7 @@ func TestUploadLimitFollowsThePolicy(t *testing.T) {
 		h := &hand{}
 		p, _, stop := keepPolicy(h)
 		for _, limit := range []int64{1 << 30, 1 << 30, 0} {
-			p.learn(fleet.Seeding{NodeUpload: limit})
+			p.learn(fleet.Seeding{NodeUpload: limit}, "")
 			synctest.Wait()
 		}
 		time.Sleep(time.Hour)
@@ -75,12 +76,12 @@ func TestNodePausesWhileAJobRuns(t *testing.T) {
 		h := &hand{file: func() (bool, error) { return job.Load(), nil }, run: func() (bool, error) { return busy.Load(), nil }}
 		p, _, stop := keepPolicy(h)
 		defer stop()
-		p.learn(fleet.Seeding{PauseFile: "/run/job", PauseCommand: "pgrep solver"})
+		p.learn(fleet.Seeding{PauseFile: "/run/job", PauseCommand: "pgrep solver"}, "")
 		synctest.Wait()
 		want := func(when, why string, pauses ...bool) {
 			t.Helper()
-			if p.pausedBy() != why || !slices.Equal(h.pauses, pauses) {
-				t.Errorf("%s: paused by %q, told %v; want %q, %v", when, p.pausedBy(), h.pauses, why, pauses)
+			if now, _ := p.paused(); now != (pause{why: why}) || !slices.Equal(h.pauses, pauses) {
+				t.Errorf("%s: paused by %+v, told %v; want %q, %v", when, now, h.pauses, why, pauses)
 			}
 		}
 		want("at first", "")
@@ -96,7 +97,7 @@ func TestNodePausesWhileAJobRuns(t *testing.T) {
 		time.Sleep(pauseFileEvery)
 		synctest.Wait()
 		want("when the file is gone", `command "pgrep solver" says so`, true, true)
-		p.learn(fleet.Seeding{})
+		p.learn(fleet.Seeding{}, "")
 		synctest.Wait()
 		want("when nobody wants it any more", "", true, true, false)
 		looks := h.looks
@@ -104,6 +105,61 @@ func TestNodePausesWhileAJobRuns(t *testing.T) {
 		synctest.Wait()
 		if h.looks != looks {
 			t.Errorf("the file was looked at %d times after that", h.looks-looks)
+		}
+	})
+}
+
+func TestNodeGivesOnForAsLongAsItIsToReseed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hand{file: func() (bool, error) { return false, nil }}
+		p, line, stop := keepPolicy(h)
+		defer stop()
+		told := make(chan bool, 8)
+		go func() {
+			_ = p.tell(t.Context(), mesh.Meta{Holdings: []mesh.Holding{{}}}, func(m mesh.Meta) error { told <- len(m.Holdings) > 0; return nil })
+		}()
+		want := func(when, why string, pauses ...bool) {
+			t.Helper()
+			synctest.Wait()
+			heard := slices.Clone(h.pauses)
+			if now, _ := p.paused(); now != (pause{why, why != ""}) || !slices.Equal(heard, pauses) {
+				t.Errorf("%s: %+v, told %v; want %q, %v", when, now, heard, why, pauses)
+			}
+			if len(told) != len(pauses) {
+				t.Errorf("%s: gossip was told %d times, want %d", when, len(told), len(pauses))
+			}
+		}
+		seeding := fleet.Seeding{PauseFile: "/run/job"}
+		for _, ever := range []fleet.Reseed{"", fleet.ReseedAlways, fleet.ReseedRollout, "something of a later release"} {
+			p.learn(seeding, ever)
+			time.Sleep(10 * time.Minute)
+			want("with "+string(ever), "")
+		}
+		p.learn(seeding, "1h")
+		time.Sleep(20*time.Minute - time.Second)
+		want("before an hour is over", "")
+		time.Sleep(2 * time.Second)
+		want("after an hour", "reseed is 1h, and the node has been up for longer", true)
+		<-line.changed
+		looks := h.looks
+		time.Sleep(time.Hour)
+		if h.looks != looks {
+			t.Errorf("the pause file of a node that gives nothing on was looked at %d times", h.looks-looks)
+		}
+		p.learn(seeding, "3h")
+		want("when it is to go on", "", true, false)
+		p.learn(seeding, fleet.ReseedNever)
+		want("when it never was to", "reseed is never", true, false, true)
+		close(told)
+		var heard []bool
+		for holds := range told {
+			heard = append(heard, holds)
+		}
+		if !slices.Equal(heard, []bool{false, true, false}) {
+			t.Errorf("gossip was told that it holds the image: %v", heard)
+		}
+		if failure := line.report("b", fleet.SwarmReport{}).Failure; failure != "" {
+			t.Errorf("it reports failure %q", failure)
 		}
 	})
 }
@@ -119,7 +175,7 @@ func TestPauseThatCannotBeToldIsReportedOnce(t *testing.T) {
 		}}
 		p, line, stop := keepPolicy(h)
 		defer stop()
-		p.learn(fleet.Seeding{PauseCommand: "pgerp solver"})
+		p.learn(fleet.Seeding{PauseCommand: "pgerp solver"}, "")
 		synctest.Wait()
 		failure := line.report("b", fleet.SwarmReport{}).Failure
 		if !strings.Contains(failure, `pause command "pgerp solver": exit status 127`) || len(h.pauses) > 0 {

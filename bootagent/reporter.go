@@ -93,7 +93,8 @@ func (r *reporter) send(ctx context.Context) (time.Duration, error) {
 		swarm = swarmReport(r.blob, d.Progress())
 		swarm.Complaints = complaints(client.Faults(), time.Now())
 	}
-	swarm.Roster, swarm.Paused = r.roster.id(), r.policy.pausedBy()
+	paused, _ := r.policy.paused()
+	swarm.Roster, swarm.Paused, swarm.Ended = r.roster.id(), paused.why, paused.ended
 	report := r.timeline.report(r.bootID, swarm)
 	var answer fleet.SwarmAnswer
 	if err := r.session.call(ctx, fleet.AgentReportPath, report, &answer); err != nil {
@@ -102,7 +103,7 @@ func (r *reporter) send(ctx context.Context) (time.Duration, error) {
 	if answer.Roster != nil {
 		r.roster.learn(*answer.Roster)
 	}
-	r.policy.learn(answer.Seeding)
+	r.policy.learn(answer.Seeding, answer.Reseed)
 	if d == nil || swarm.Complete {
 		return jitter(reportEvery), nil
 	}

@@ -22,7 +22,7 @@ func (a *agent) reside(ctx context.Context, aside bool) error {
 		}
 	}
 	client, _ := a.image.swarm()
-	s := &steward{log: a.log, policy: &a.policy, timeline: a.timeline, giver: client, checks: &pauseChecks{}}
+	s := &steward{log: a.log, policy: &a.policy, timeline: a.timeline, giver: client, checks: &pauseChecks{}, since: time.Now()}
 	a.parts.Go(func() { a.keep(ctx, "seeding", s.run) })
 	a.parts.Go(func() { a.keep(ctx, "certificate", a.renew) })
 	if len(a.manifest.MeshKey) > 0 {

@@ -73,6 +73,7 @@ type Manifest struct {
 	Ports          Ports        `json:"ports"` // the node's own: Swarm and Gossip
 	Roster         Roster       `json:"roster,omitzero"`
 	Seeding        Seeding      `json:"seeding,omitzero"`
+	Reseed         Reseed       `json:"reseed,omitempty"`
 	MeshKey        Secret       `json:"mesh_key,omitempty"` // nil: this node takes no part in gossip
 	Time           time.Time    `json:"time"`               // the controller's clock when it answered
 }
@@ -135,6 +136,7 @@ type SwarmReport struct {
 	Uploaded    int64       `json:"uploaded"`
 	Peers       int         `json:"peers,omitempty"`  // connected now
 	Paused      string      `json:"paused,omitempty"` // why the node sends nothing now; "" while it does
+	Ended       bool        `json:"ended,omitempty"`  // Paused is the node's Reseed, and holds until that is changed
 	Roster      string      `json:"roster,omitempty"` // Roster.ID of the one it goes by
 	Complaints  []Complaint `json:"complaints,omitempty"`
 }
@@ -182,4 +184,5 @@ type SwarmAnswer struct {
 	Interval time.Duration    `json:"interval_ns"`      // until the next report
 	Roster   *Roster          `json:"roster,omitempty"` // nil: the one that the agent reported is right
 	Seeding  Seeding          `json:"seeding,omitzero"`
+	Reseed   Reseed           `json:"reseed,omitempty"`
 }

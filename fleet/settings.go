@@ -41,11 +41,12 @@ const (
 	RootTmpfs   RootMode = "tmpfs"
 )
 
-// A Reseed says how long a node that has booted gives its image on: one of the words below, or a duration in Go's form.
-// "" is ReseedAlways.
+// A Reseed says how long a node gives its image on once it has booted: one of the words below, or a duration in Go's form.
+// "" is ReseedAlways. While it boots it gives on what it has, whatever it says here: others wait for that. The image stays
+// where it is; the node runs from it.
 type Reseed string
 
-// The words.
+// The words. There are no rollouts yet: ReseedRollout is as good as ReseedAlways.
 const (
 	ReseedAlways  Reseed = "always"
 	ReseedNever   Reseed = "never"

@@ -303,7 +303,7 @@ func (m *memory) Latest() map[string]fleet.Boot {
 	return map[string]fleet.Boot{
 		"n2": {ID: "b2", Node: "n2", MAC: fleet.MAC{2, 0, 0, 0, 0, 2}, Seen: time.Now(),
 			Phases: append(phases, fleet.PhaseEvent{Phase: fleet.PhaseReady, At: m.began.Add(11 * time.Second)}),
-			Swarm:  fleet.SwarmReport{Have: 523e6, Complete: true, FromPeers: 523e6, Uploaded: 1e9}},
+			Swarm:  fleet.SwarmReport{Have: 523e6, Complete: true, FromPeers: 523e6, Uploaded: 1e9, Paused: "reseed is never", Ended: true}},
 		"n3": {ID: "b3", Node: "n3", MAC: fleet.MAC{2, 0, 0, 0, 0, 3}, Seen: time.Now(), Phases: phases[:2], Failure: "modules: virtio_net: not found"},
 	}
 }

@@ -87,6 +87,9 @@ func oneNodeTable(n api.NodeView, now time.Time) table {
 	if n.Failure != "" {
 		t.add("failure", n.Failure)
 	}
+	if n.Paused != "" {
+		t.add("gives on", map[bool]string{false: "nothing now: ", true: "nothing any more: "}[n.Ended]+n.Paused)
+	}
 	for _, f := range n.Faults {
 		t.add("complaint", fmt.Sprintf("%s: %s of %s, the last %s", f.What(), count(f.Count, "time"), count(f.Complainers, "peer"), ago(f.Last, now)))
 	}

@@ -51,6 +51,8 @@ func swarmLine(v api.SwarmView) string {
 		return fmt.Sprintf("no node boots %s; %s", v.Image, sent)
 	case n.Complete == n.Total && n.Total == 1 && n.Paused == 1:
 		return fmt.Sprintf("the one node that boots %s holds it, and sends nothing now; %s", v.Image, sent)
+	case n.Complete == n.Total && n.Total == 1 && n.Ended == 1:
+		return fmt.Sprintf("the one node that boots %s holds it, and sends nothing any more; %s", v.Image, sent)
 	case n.Complete == n.Total && n.Total == 1:
 		return fmt.Sprintf("the one node that boots %s holds it; %s", v.Image, sent)
 	}
@@ -58,12 +60,7 @@ func swarmLine(v api.SwarmView) string {
 	if n.Complete == n.Total {
 		line = fmt.Sprintf("all %d nodes hold %s", n.Total, v.Image)
 	}
-	switch {
-	case n.Paused == 1:
-		line += ", 1 of them sends nothing now"
-	case n.Paused > 1:
-		line += fmt.Sprintf(", %d of them send nothing now", n.Paused)
-	}
+	line += silence(", %d of them %s nothing ", n)
 	if n.Fetching > 0 {
 		line += fmt.Sprintf(", %d fetch it at %s/s", n.Fetching, size(v.Rate))
 	}
@@ -73,12 +70,23 @@ func swarmLine(v api.SwarmView) string {
 	return line + "; " + sent
 }
 
+// silence says of how many nodes that hold an image nothing comes of it, now or any more, each in that form.
+func silence(form string, n api.SwarmNodes) (words string) {
+	for _, one := range [...]struct {
+		count int
+		until string
+	}{{n.Paused, "now"}, {n.Ended, "any more"}} {
+		if one.count > 0 {
+			words += fmt.Sprintf(form, one.count, map[bool]string{true: "sends", false: "send"}[one.count == 1]) + one.until
+		}
+	}
+	return words
+}
+
 func swarmTable(v api.SwarmView) table {
 	n := v.Nodes
 	nodes := fmt.Sprintf("%d of %d hold it, %d fetching, %d silent", n.Complete, n.Total, n.Fetching, n.Silent)
-	if n.Paused > 0 {
-		nodes += fmt.Sprintf("; %d of those that hold it send nothing now", n.Paused)
-	}
+	nodes += silence("; %d of those that hold it %s nothing ", n)
 	rate := size(v.Rate) + "/s to nodes"
 	if v.ETA > 0 {
 		rate += ", " + span(v.ETA) + " left"

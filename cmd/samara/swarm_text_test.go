@@ -21,6 +21,8 @@ func TestSwarmOnOneScreen(t *testing.T) {
 	silent.Nodes.Paused, idle.Nodes.Paused = 1, 1
 	jobs := doneSwarm()
 	jobs.Nodes.Paused = 3
+	over, both := one, doneSwarm()
+	over.Nodes.Ended, both.Nodes.Paused, both.Nodes.Ended = 1, 1, 300
 	for what, c := range map[string]struct {
 		v    api.SwarmView
 		want string
@@ -31,6 +33,8 @@ func TestSwarmOnOneScreen(t *testing.T) {
 		"all is well":     {doneSwarm(), "all 312 nodes hold debian:3; controllers sent 1.03 images\n"},
 		"one is paused":   {idle, "all 312 nodes hold debian:3, 1 of them sends nothing now; controllers sent 1.03 images\n"},
 		"some are paused": {jobs, "all 312 nodes hold debian:3, 3 of them send nothing now; controllers sent 1.03 images\n"},
+		"one, its end":    {over, "the one node that boots debian:3 holds it, and sends nothing any more; controllers sent 1.03 images\n"},
+		"most have ended": {both, "all 312 nodes hold debian:3, 1 of them sends nothing now, 300 of them send nothing any more; controllers sent 1.03 images\n"},
 		"under way": {busySwarm(), `
 image        debian:3, 1.2 GB in 1200 pieces
 nodes        50 of 210 hold it, 140 fetching, 20 silent; 2 of those that hold it send nothing now

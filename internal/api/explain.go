@@ -151,6 +151,9 @@ func (e *Explanation) addNotes(n fleet.Node) {
 	if n.Root != "" && n.Root != fleet.RootOverlay {
 		note("root %s is kept in the configuration; this release lays a tmpfs over the image, which stays one file in RAM", n.Root)
 	}
+	if n.Reseed == fleet.ReseedRollout {
+		note("reseed %s is as good as %s: this release has no rollouts", fleet.ReseedRollout, fleet.ReseedAlways)
+	}
 	if init := initArgument(n.KernelArgs); n.Init != "" && init != "" && init != n.Init {
 		note("init is %s, and the kernel argument init=%s says otherwise: the argument counts", n.Init, init)
 	}

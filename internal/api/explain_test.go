@@ -82,12 +82,12 @@ func TestExplainSaysHowANodeBootsOrWhyNot(t *testing.T) {
 func TestExplainNotesWhatABootDoesNotHeed(t *testing.T) {
 	rig := newSite(t)
 	propose(t, rig.memory, putNodes(fleet.Node{Name: "odd", AssetKey: "A-7", Settings: fleet.Settings{Image: fleet.ImageRef{Name: "debian"}, KernelVersion: "6.1",
-		Init: "/bin/init", KernelArgs: []string{"init=/bin/sh", "init=/bin/bash"}, Root: fleet.RootTmpfs, SystemOverlays: []string{"hosts"}}}))
+		Init: "/bin/init", KernelArgs: []string{"init=/bin/sh", "init=/bin/bash"}, Root: fleet.RootTmpfs, Reseed: fleet.ReseedRollout, SystemOverlays: []string{"hosts"}}}))
 	e, err := rig.local(t).Explain(t.Context(), "odd")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, word := range []string{"kernel_version is 6.1", "overlays are kept", "root tmpfs", "init is /bin/init, and the kernel argument init=/bin/bash says otherwise", "must show the asset key"} {
+	for _, word := range []string{"kernel_version is 6.1", "overlays are kept", "root tmpfs", "init is /bin/init, and the kernel argument init=/bin/bash says otherwise", "must show the asset key", "reseed until-rollout-done is as good as always"} {
 		if !slices.ContainsFunc(e.Notes, func(n string) bool { return strings.Contains(n, word) }) {
 			t.Errorf("no note says %q: %q", word, e.Notes)
 		}

@@ -137,6 +137,7 @@ func collectSwarm(out series, image string, v SwarmView) {
 		out.gauge("samara_swarm_nodes", "Nodes that boot an image, by what they hold of it.", float64(n), "image", image, "state", state)
 	}
 	out.gauge("samara_swarm_nodes_paused", "Complete nodes that send nothing now.", float64(v.Nodes.Paused), "image", image)
+	out.gauge("samara_swarm_nodes_ended", "Complete nodes that send nothing any more, as their reseed has it.", float64(v.Nodes.Ended), "image", image)
 	out.gauge("samara_swarm_origin_ratio", "How many times controllers sent an image to nodes; 1 is each byte once.", v.Ratio, "image", image)
 	out.gauge("samara_swarm_receive_bytes_per_second", "What all nodes receive of an image.", float64(v.Rate), "image", image)
 	out.gauge("samara_swarm_stragglers", "Nodes that are far behind the others.", float64(len(v.Stragglers)), "image", image)

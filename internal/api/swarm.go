@@ -44,6 +44,7 @@ type SwarmNodes struct {
 	Fetching int `json:"fetching"` // hold a part and were heard of lately
 	Silent   int `json:"silent"`   // not heard of since this controller started, or not lately
 	Paused   int `json:"paused"`   // of the complete ones, those that send nothing now
+	Ended    int `json:"ended"`    // of the complete ones, those that send nothing any more, as their reseed has it
 }
 
 // A SwarmController is one controller as an origin of a swarm. It shows each piece once; see seeder/DESIGN.md.

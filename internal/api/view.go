@@ -41,6 +41,8 @@ type NodeView struct {
 	State   string    `json:"state"`             // unseen, failing, silent, or a fleet.Phase
 	Since   time.Time `json:"since,omitzero"`    // when it got into that state, by this controller's clock
 	Failure string    `json:"failure,omitempty"` // why it is failing
+	Paused  string    `json:"paused,omitempty"`  // why it gives nothing on of its image now; "" while it does
+	Ended   bool      `json:"ended,omitempty"`   // it gives nothing on any more, as its reseed has it
 	Faults  []Suspect `json:"faults,omitempty"`  // what other nodes and controllers complain about in it as a peer
 }
 
@@ -58,6 +60,9 @@ func viewNode(n fleet.Node, b fleet.Boot, seen bool, now time.Time) NodeView {
 		v.State, v.Since, v.Failure = StateFailing, last.At, b.Failure
 	default:
 		v.State, v.Since = string(last.Phase), last.At
+	}
+	if v.State != StateSilent {
+		v.Paused, v.Ended = b.Swarm.Paused, b.Swarm.Ended
 	}
 	return v
 }

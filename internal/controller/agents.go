@@ -103,7 +103,7 @@ func (a *agents) manifest(state fleet.State, cluster fleet.Cluster, token identi
 		Address: netip.PrefixFrom(iface.IP, network.Subnet.Bits()), Gateway: network.Gateway, DNS: network.DNS, Domain: network.Domain,
 		MachineID: cluster.MachineID(node.Name), AuthorizedKeys: cluster.AuthorizedKeys,
 		Image: img.Name, Version: version.Number, Root: version.Root, Init: node.Init, Torrent: info,
-		Controllers: cluster.Controllers, Ports: cluster.NodePorts(), Roster: a.roster.list(), Seeding: state.SeedingOf(node),
+		Controllers: cluster.Controllers, Ports: cluster.NodePorts(), Roster: a.roster.list(), Seeding: state.SeedingOf(node), Reseed: node.Reseed,
 		MeshKey: meshKeyFor(state, cluster, node.Name), Time: now.UTC(),
 	}, nil
 }
@@ -176,7 +176,7 @@ func (a *agents) Report(_ context.Context, node string, remote netip.AddrPort, r
 	a.journal.Report(node, port.MAC, r)
 	a.peers.report(node, state.RackOf(n), netip.AddrPortFrom(port.IP, cluster.NodePorts().Swarm), r, now)
 	choice, interval := a.peers.answer(node, r, now)
-	answer := fleet.SwarmAnswer{Peers: choice.Peers, Interval: interval, Seeding: state.SeedingOf(n)}
+	answer := fleet.SwarmAnswer{Peers: choice.Peers, Interval: interval, Seeding: state.SeedingOf(n), Reseed: state.ReseedOf(n)}
 	if choice.Origin {
 		// Each node has an order of its own, and keeps it, so that the load spreads.
 		for _, c := range fleet.Order(port.MAC, a.origins(r.Swarm.Blob)) {

@@ -158,7 +158,7 @@ func TestAgentsAreToldWhatProfilesSay(t *testing.T) {
 	a, state, root := newAgents(t)
 	mac, at := fleet.MAC{2, 0, 0, 0, 0, 0x50}, netip.MustParseAddr("10.0.0.50")
 	state = changed(t, state, &fleet.SetFormat{Format: 4}, &fleet.Edit{Puts: []fleet.Object{
-		{Profile: &fleet.Profile{Name: "fast", Settings: fleet.Settings{Image: fleet.ImageRef{Name: "debian"}, Rack: "r9", UploadLimit: 3 << 20, Init: "/opt/first"}}},
+		{Profile: &fleet.Profile{Name: "fast", Settings: fleet.Settings{Image: fleet.ImageRef{Name: "debian"}, Rack: "r9", UploadLimit: 3 << 20, Init: "/opt/first", Reseed: "90m"}}},
 		{Node: &fleet.Node{Name: "n5", Profiles: []string{"fast"}, Settings: fleet.Settings{Interfaces: []fleet.Interface{{Name: "default", MAC: mac, IP: at}}}}},
 	}})
 	a.state = func() fleet.State { return state }
@@ -171,13 +171,13 @@ func TestAgentsAreToldWhatProfilesSay(t *testing.T) {
 	cluster, _ := state.Cluster()
 	m, err := a.manifest(state, cluster, identity.BootToken{Node: "n5", MAC: mac, Image: fleet.ImageRef{Name: "debian", Version: 1}}, a.now())
 	must(t, err)
-	if m.Rack != "r9" || m.Seeding.NodeUpload != 3<<20 || m.Init != "/opt/first" {
-		t.Errorf("its manifest says rack %q, init %q and seeding %+v", m.Rack, m.Init, m.Seeding)
+	if m.Rack != "r9" || m.Seeding.NodeUpload != 3<<20 || m.Init != "/opt/first" || m.Reseed != "90m" {
+		t.Errorf("its manifest says rack %q, init %q, seeding %+v, reseed %q", m.Rack, m.Init, m.Seeding, m.Reseed)
 	}
 	answer, err := a.Report(t.Context(), "n5", netip.AddrPortFrom(at, 4000), report(root, 0, false))
 	must(t, err)
-	if answer.Seeding.NodeUpload != 3<<20 || a.peers.nodes["n5"].rack != "r9" {
-		t.Errorf("its report is answered with seeding %+v, it is in rack %q", answer.Seeding, a.peers.nodes["n5"].rack)
+	if answer.Seeding.NodeUpload != 3<<20 || answer.Reseed != "90m" || a.peers.nodes["n5"].rack != "r9" {
+		t.Errorf("its report is answered with seeding %+v, reseed %q, it is in rack %q", answer.Seeding, answer.Reseed, a.peers.nodes["n5"].rack)
 	}
 	if at, byName := a.roster.rackOf(at), a.roster.rackOfNode("n5"); at != "r9" || byName != "r9" {
 		t.Errorf("it is in racks %q and %q", at, byName)

@@ -3,6 +3,7 @@ package controller
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -180,8 +181,23 @@ func (p peer) alive(gossip bool, now time.Time) bool {
 	return now.Sub(p.seen) < fetchingTrust
 }
 
-// members returns who holds or fetches a blob, by reports and by gossip, controllers left out. The caller must not
-// modify the list.
+// runs reports whether a node that is not silent runs or fetches a blob, be it that it gives nothing on.
+func (t *peerTable) runs(d fleet.Digest, now time.Time) bool {
+	if slices.ContainsFunc(t.members(d, now), func(m handout.Member) bool { return m.Alive }) {
+		return true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name := range t.swarms[d] {
+		if t.nodes[name].alive(false, now) {
+			return true
+		}
+	}
+	return false
+}
+
+// members returns who holds or fetches a blob, by reports and by gossip, controllers left out, and nodes whose
+// configuration has them give nothing on. The caller must not modify the list.
 func (t *peerTable) members(d fleet.Digest, now time.Time) []handout.Member {
 	members, _ := t.swarm(d, now)
 	return members
@@ -232,6 +248,10 @@ func (t *peerTable) list(d fleet.Digest, now time.Time) []handout.Member {
 	}
 	for name := range t.swarms[d] {
 		p := t.nodes[name]
+		if p.swarm.Complete && p.swarm.Ended {
+			delete(byName, name) // gossip may be behind
+			continue
+		}
 		m := handout.Member{Name: name, Rack: p.rack, Addr: p.addr, Holding: handout.HoldsSome, Alive: p.alive(heard[name], now),
 			Suspect: avoided[p.addr.Addr()]}
 		if p.swarm.Complete {

@@ -79,6 +79,49 @@ func TestWhoIsInASwarm(t *testing.T) {
 	}
 }
 
+// TestNobodyIsToldOfNodesThatGiveNothingOn has nodes end, of which gossip says still that they hold the image.
+func TestNobodyIsToldOfNodesThatGiveNothingOn(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	all := func(fleet.Digest) bool { return true }
+	table := newPeerTable(testSources(func() []holder {
+		return []holder{{name: "a", addr: swarmPort(1), alive: true, holds: all}, {name: "b", addr: swarmPort(2), alive: true, holds: all}}
+	}))
+	for name, ended := range map[string]bool{"a": true, "b": false, "c": true} {
+		r := report(theImage, 100, true)
+		r.Swarm.Paused, r.Swarm.Ended = "a job runs", ended
+		table.report(name, "r1", swarmPort(name[0]-'a'+1), r, now)
+	}
+	ask := report(theImage, 0, false)
+	table.report("n9", "r1", swarmPort(9), ask, now)
+	if a, _ := table.answer("n9", ask, now); len(a.Peers) != 1 || a.Peers[0] != swarmPort(2) || !a.Origin {
+		t.Errorf("told of %+v, want the one that only pauses, and the origin", a)
+	}
+	half := report(theImage, 50, false)
+	half.Swarm.Ended = true // no agent says so: it gives on what it has until it is up
+	table.report("c", "r1", swarmPort(3), half, now.Add(time.Second))
+	if got := names(table.members(theImage, now.Add(2*time.Second)), aliveMember); !slices.Equal(got, []string{"b", "c", "n9"}) {
+		t.Errorf("in the swarm are %v", got)
+	}
+}
+
+// TestANodeThatGivesNothingOnRunsItsImage keeps what nodes run on the controllers' disks.
+func TestANodeThatGivesNothingOnRunsItsImage(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	table := newPeerTable(testSources(nil))
+	r := report(theImage, 100, true)
+	r.Swarm.Ended = true
+	table.report("a", "r1", swarmPort(1), r, now)
+	for what, c := range map[string]struct {
+		image fleet.Digest
+		after time.Duration
+		want  bool
+	}{"at once": {theImage, 0, true}, "another image": {otherImage, 0, false}, "once it is silent": {theImage, seedingTrust, false}} {
+		if got := table.runs(c.image, now.Add(c.after)); got != c.want {
+			t.Errorf("%s: %t, want %t", what, got, c.want)
+		}
+	}
+}
+
 func TestTheOriginIsForColdImagesAndForWhoStarves(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	table := newPeerTable(testSources(nil))

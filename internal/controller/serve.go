@@ -179,10 +179,8 @@ func (k *core) open(cluster fleet.Cluster) ([]part, error) {
 	}, (&learner{state: state, journal: journal, spent: spent, peers: peers, now: time.Now}).learn, log)
 	depot := newDepot(depotConfig{
 		Self: me, Blobs: k.blobs, Server: server, Swarm: swarm, Log: store{k.store}, CollectAfter: k.CollectAfter, Agent: k.Agent, Others: others.forDepot, Logger: log,
-		Running: func(root fleet.Digest) bool {
-			return slices.ContainsFunc(peers.members(root, time.Now()), func(m handout.Member) bool { return m.Alive })
-		},
-		Nodes: func(root fleet.Digest) []netip.AddrPort { return whole(peers.members(root, time.Now())) },
+		Running: func(root fleet.Digest) bool { return peers.runs(root, time.Now()) },
+		Nodes:   func(root fleet.Digest) []netip.AddrPort { return whole(peers.members(root, time.Now())) },
 	})
 	keys := &keyring{dir: k.dir}
 	agents := &agents{state: state, blobs: k.blobs, journal: journal, peers: peers, roster: addresses,

@@ -150,7 +150,10 @@ func count(v *api.SwarmView, nodes []standing) {
 			v.Nodes.Silent++
 		case n.whole:
 			v.Nodes.Complete++
-			if n.swarm.Paused != "" {
+			switch {
+			case n.swarm.Ended:
+				v.Nodes.Ended++
+			case n.swarm.Paused != "":
 				v.Nodes.Paused++
 			}
 		default:

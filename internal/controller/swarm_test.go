@@ -67,15 +67,16 @@ func TestTheViewOfASwarmCountsNodes(t *testing.T) {
 	s.tell(3, 2)
 	s.tell(4, 4, func(r *fleet.SwarmReport) { r.Paused = "a job runs" })
 	s.tell(5, 4, func(r *fleet.SwarmReport) { r.Blob = otherImage })
+	s.tell(6, 4, func(r *fleet.SwarmReport) { r.Paused, r.Ended = "reseed is never", true })
 	s.tell(99, 4) // runs it, though the state does not say so
 	v = s.view(t)
-	if want := (api.SwarmNodes{Total: 10, Complete: 2, Fetching: 2, Silent: 5, Paused: 1}); v.Nodes != want {
+	if want := (api.SwarmNodes{Total: 10, Complete: 3, Fetching: 2, Silent: 4, Paused: 1, Ended: 1}); v.Nodes != want {
 		t.Errorf("got %+v, want %+v", v.Nodes, want)
 	}
 	if v.Rate != 2 || v.ETA != 2*time.Second {
 		t.Errorf("two nodes that lack 2 bytes of 4 each and gain one per second: rate %d, %s left", v.Rate, v.ETA)
 	}
-	want := []api.SwarmRack{{Name: "", Nodes: 1}, {Name: "r0", Nodes: 4, Complete: 1, Have: 1.5 / 4}, {Name: "r1", Nodes: 5, Complete: 1, Have: 1.5 / 5}}
+	want := []api.SwarmRack{{Name: "", Nodes: 1}, {Name: "r0", Nodes: 4, Complete: 2, Have: 2.5 / 4}, {Name: "r1", Nodes: 5, Complete: 1, Have: 1.5 / 5}}
 	if fmt.Sprint(v.Racks) != fmt.Sprint(want) {
 		t.Errorf("got racks %+v, want %+v", v.Racks, want)
 	}

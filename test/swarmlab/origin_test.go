@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/test/lab"
+	"github.com/samara-hpc/samara/test/swarmlab/peer"
 )
 
 // slower is how many times slower the link of a straggler is, so that it is far from its end when the others are at
@@ -31,6 +33,17 @@ func (h *hall) anyWhole(peers []*Peer) {
 	}))
 }
 
+// uploadOf returns what a node has sent, as it says it after the call.
+func (h *hall) uploadOf(p *Peer) (bytes int64) {
+	h.t.Helper()
+	from := time.Now()
+	h.must(h.crowd.Wait(h.ctx, p.Name+" to say what it has sent", func() bool {
+		bytes = p.latest.Uploaded
+		return p.latest.Kind == peer.Progress && p.latest.At.After(from)
+	}))
+	return bytes
+}
+
 // The only controller dies when nodes hold the image among them: the others have it from those.
 func TestTheOnlyControllerDiesOnceEveryPieceIsOut(t *testing.T) {
 	t.Parallel()
@@ -50,26 +63,34 @@ func TestTheOnlyControllerDiesOnceEveryPieceIsOut(t *testing.T) {
 	h.proved(peers...)
 }
 
-// Whoever comes when others have the image has it from them, and so does a node that boots again.
+// Whoever comes when others have the image has it from them, and so does a node that boots again; but nobody has any of it
+// from one that is up and is not to reseed.
 func TestWarmImageNeedsNoOrigin(t *testing.T) {
 	t.Parallel()
 	h := newHall(t, "swl-warm", Layout{Heads: 1, Nodes: 9, Racks: 1, Link: testLink})
 	m := h.form("c", h.Heads, h.every()...)
+	at := m.Controllers[0]
+	_, err := at.Run(h.ctx, "node", "set", h.Nodes[0].ID, "--reseed", "never")
+	h.must(err)
 	first := h.start(m, 0, 1, 2, 3, 4, 5, 6, 7)
 	h.must(h.Limit())
 	h.begin(first...)
 	h.proved(first...)
-	at := m.Controllers[0]
+	_, err = at.WaitBoot(h.ctx, h.Nodes[0].ID, func(b fleet.Boot) bool { return b.Swarm.Ended })
+	h.must(err)
 	for _, p := range first { // the controller knows who has the image
-		_, err := at.WaitBoot(h.ctx, p.Host.ID, func(b fleet.Boot) bool { return b.Swarm.Complete })
+		_, err = at.WaitBoot(h.ctx, p.Host.ID, func(b fleet.Boot) bool { return b.Swarm.Complete })
 		h.must(err)
 	}
-	before := m.SentBy(h.ctx, at)
+	before, rested := m.SentBy(h.ctx, at), h.uploadOf(first[0])
 	h.must(first[2].Hurt(Kill))
 	later := h.start(m, 2, 8)
 	h.begin(later...)
 	h.proved(later...)
 	sent := m.SentBy(h.ctx, at) - before
+	if more := h.uploadOf(first[0]) - rested; more != 0 {
+		t.Errorf("%s, which is not to reseed, sent %d bytes once it was up", first[0].Name, more)
+	}
 	t.Logf("cold: %s; for two more: %s", share(before), share(sent))
 	if sent > 0 {
 		t.Errorf("the origin sent %d bytes for an image that 7 nodes have, want none", sent)
