@@ -75,11 +75,14 @@ func recount(o *Origin) error {
 func recountDeliveries(o *Origin) error {
 	awaiting, delivering := 0, 0
 	for _, p := range o.order {
-		if p.awaits && p.delivery != nil || (p.awaits || p.delivery != nil) != (len(p.queue) > 0) {
+		if p.awaits && p.delivery != nil || p.awaits && len(p.queue) == 0 || !p.awaits && p.delivery == nil && len(p.queue) > 0 {
 			return fmt.Errorf("peer %d asked for %d blocks: awaits a delivery %v, has one %v", p.id, len(p.queue), p.awaits, p.delivery != nil)
 		}
-		if p.awaits != slices.Contains(o.line, p) || p.delivery != nil && (!slices.Contains(o.deliveries, p.delivery) || !p.waits(p.delivery.piece)) {
+		if p.awaits != slices.Contains(o.line, p) || p.delivery != nil && !slices.Contains(o.deliveries, p.delivery) {
 			return fmt.Errorf("peer %d is not in the line or the deliveries as it says", p.id)
+		}
+		if d := p.delivery; d != nil && !p.waits(d.piece) && (len(p.queue) > 0 || p.find(d.piece) == nil || d.sent >= o.size(d.piece)) {
+			return fmt.Errorf("nothing is left of the delivery of piece %d to peer %d, which asked for %d blocks of others", d.piece, p.id, len(p.queue))
 		}
 		awaiting += count(p.awaits)
 		delivering += count(p.delivery != nil)

@@ -12,7 +12,9 @@ import (
 // all at once.
 const deliveredAtOnce = 16
 
-// A delivery is a piece on its way to a peer: the blocks of it that were asked for are handed out, others wait.
+// A delivery is a piece on its way to a peer: the blocks of it that are asked for are handed out, those of other pieces
+// wait. It lasts until all of the piece has been sent, also while the peer has asked for nothing more of it yet: clients
+// begin with a request or two at a time, and if others were let go in the meantime, all would leave side by side after all.
 type delivery struct {
 	peer  *peer
 	piece int
@@ -77,9 +79,10 @@ func (o *Origin) lags(d *delivery) bool {
 		o.now-max(d.begun, o.busyAt) >= o.conf.Starvation/2
 }
 
-// settle ends the delivery to p if nothing is left of it, and has p wait for the next if something else is.
+// settle ends the delivery to p if nothing is left of it, or if p asks for something else first, and has p wait for the
+// next if it asks for any.
 func (o *Origin) settle(p *peer) {
-	if d := p.delivery; d != nil && !p.waits(d.piece) {
+	if d := p.delivery; d != nil && !p.waits(d.piece) && (d.sent >= o.size(d.piece) || p.find(d.piece) == nil || len(p.queue) > 0) {
 		p.delivery = nil
 		o.deliveries = slices.DeleteFunc(o.deliveries, func(e *delivery) bool { return e == d })
 	}

@@ -108,35 +108,73 @@ func TestFrozenPeersDoNotKeepOthersWaiting(t *testing.T) {
 	}
 }
 
-func TestWhoIsInTheMiddleOfAPieceComesFirst(t *testing.T) {
-	o := open(t, even(1000, 128*kib))
+// hesitant has 40 peers come, the first of which asks for half of its piece and is sent it, while the others ask for all of
+// theirs. It returns the first, the half of its piece that is left, and all who are being sent something, it among them.
+func hesitant(t *testing.T, o *Origin) (one Peer, rest Block, delivered []Peer) {
+	t.Helper()
 	for p := range 40 {
 		join(o, 0, Peer(p+1))
 	}
 	shown := o.Do(nil)
-	one := shown[0]
-	half, rest := Block{one.Block.Piece, 0, 64 * kib}, Block{one.Block.Piece, 64 * kib, 64 * kib}
-	if err := o.Request(0, one.Peer, half); err != nil { // as one that asks for little at a time
+	one, piece := shown[0].Peer, shown[0].Block.Piece
+	half, rest := Block{piece, 0, 64 * kib}, Block{piece, 64 * kib, 64 * kib}
+	if err := o.Request(0, one, half); err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range shown[1:] {
 		askFor(t, o, 0, a.Peer, a.Block.Piece)
 	}
-	handedOut(o)
-	o.Sent(time.Millisecond, one.Peer, half)
-	if next := handedOut(o); len(next) != 1 || next[0] == one.Peer {
-		t.Fatalf("after a half come %v", next)
+	delivered = handedOut(o)
+	o.Sent(time.Millisecond, one, half)
+	return one, rest, delivered
+}
+
+func TestADeliveryLastsUntilThePieceHasLeft(t *testing.T) {
+	o := open(t, even(1000, 128*kib))
+	one, rest, _ := hesitant(t, o)
+	if next := handedOut(o); next != nil {
+		t.Fatalf("%v come while a peer has half a piece", next)
 	}
-	if err := o.Request(time.Millisecond, one.Peer, rest); err != nil {
+	if err := o.Request(2*time.Millisecond, one, rest); err != nil {
 		t.Fatal(err)
 	}
-	second := shown[1]
-	for at := int64(0); at < 128*kib; at += 64 * kib {
-		o.Sent(2*time.Millisecond, second.Peer, Block{second.Block.Piece, at, 64 * kib})
+	if next := handedOut(o); !slices.Equal(next, []Peer{one}) {
+		t.Fatalf("for the other half come %v", next)
 	}
-	if next := handedOut(o); !slices.Equal(next, []Peer{one.Peer}) {
-		t.Fatalf("%v come before peer %d, which has half a piece", next, one.Peer)
+	o.Sent(3*time.Millisecond, one, rest)
+	if next := handedOut(o); len(next) != 1 || next[0] == one {
+		t.Fatalf("after a piece has left come %v", next)
 	}
+	audit(t, o)
+}
+
+func TestADeliveryEndsWithAPieceFromElsewhere(t *testing.T) {
+	o := open(t, even(1000, 128*kib))
+	one, rest, _ := hesitant(t, o)
+	if err := o.Have(2*time.Millisecond, one, rest.Piece); err != nil {
+		t.Fatal(err)
+	}
+	if next := handedOut(o); len(next) != 1 || next[0] == one {
+		t.Fatalf("after a peer has its piece come %v", next)
+	}
+	audit(t, o)
+}
+
+func TestWhoAsksForAnotherPieceFirstGivesWay(t *testing.T) {
+	o := open(t, even(1000, 128*kib))
+	one, rest, delivered := hesitant(t, o)
+	handedOut(o)
+	another := -1
+	for _, v := range o.peers[one].pending { // it was shown a second piece when it had been sent a block
+		if v.piece != rest.Piece {
+			another = v.piece
+		}
+	}
+	askFor(t, o, 2*time.Millisecond, one, another)
+	if next := handedOut(o); len(next) != 1 || slices.Contains(delivered, next[0]) {
+		t.Fatalf("in the place of a peer that asks for something else come %v", next)
+	}
+	audit(t, o)
 }
 
 func TestBlockThatWaitsIsCancelled(t *testing.T) {

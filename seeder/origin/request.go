@@ -51,7 +51,7 @@ func (o *Origin) Request(now time.Duration, p Peer, r Block) error {
 	if q.delivers(r.Piece) {
 		o.do(Send, q, r)
 	}
-	o.await(q)
+	o.settle(q)
 	return nil
 }
 
@@ -87,8 +87,6 @@ func (o *Origin) Sent(now time.Duration, p Peer, r Block) {
 	if q == nil || r.Piece < 0 || r.Piece >= o.conf.Pieces || r.Length < 1 {
 		return
 	}
-	d := q.delivery
-	o.unqueue(q, r)
 	o.sent += r.Length
 	o.busyAt = o.now
 	first := q.sent == 0
@@ -96,7 +94,7 @@ func (o *Origin) Sent(now time.Duration, p Peer, r Block) {
 	q.gain = o.now
 	o.progressed(r.Piece)
 	size, whole := o.size(r.Piece), false
-	if d != nil && d.piece == r.Piece { // which outlives a reveal that ends because the peer is the first to tell
+	if d := q.delivery; d != nil && d.piece == r.Piece { // which outlives a reveal that ends because the peer is the first to tell
 		whole = d.sent < size && d.sent+r.Length >= size
 		d.sent += r.Length
 	}
@@ -105,6 +103,7 @@ func (o *Origin) Sent(now time.Duration, p Peer, r Block) {
 		v.sent += r.Length
 		v.last = o.now
 	}
+	o.unqueue(q, r)
 	if c := &o.pieces[r.Piece]; whole && !c.sentWhole {
 		c.sentWhole = true
 		o.unsent--

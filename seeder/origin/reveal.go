@@ -70,6 +70,7 @@ func (o *Origin) forget(p *peer, i int) {
 		o.pieces[i].reveals--
 		o.judge(i)
 	}
+	o.settle(p)
 	o.refresh(p)
 }
 

@@ -23,13 +23,15 @@ type Host struct {
 	Network *Network
 	ID      string // head1, head2, …; n001, n002, …
 	Address netip.Addr
-	Link    Link // between Port and the bridge
+	MAC     string // of Port
+	Link    Link   // between Port and the bridge
 }
 
 // Host returns the host of that number, from 1 to 9, which may not exist yet.
 func (n *Network) Host(number int) *Host {
 	id := fmt.Sprintf("head%d", number)
-	h := &Host{Namespace: Namespace{n.Name + hostMark + id, n.lasting}, Network: n, ID: id, Address: HostAddress(number)}
+	h := &Host{Namespace: Namespace{n.Name + hostMark + id, n.lasting}, Network: n, ID: id, Address: HostAddress(number),
+		MAC: fmt.Sprintf("02:77:00:00:02:%02x", number)}
 	h.Link = Link{end{h.Namespace, Port}, end{n.Namespace, id}}
 	return h
 }
@@ -37,7 +39,7 @@ func (n *Network) Host(number int) *Host {
 // AddHost makes the host of that number, from 1 to 9. It goes with its network.
 func (n *Network) AddHost(number int) (*Host, error) {
 	h := n.Host(number)
-	if err := h.furnish(n.Namespace, fmt.Sprintf("02:77:00:00:02:%02x", number)); err != nil {
+	if err := h.furnish(n.Namespace); err != nil {
 		return nil, fmt.Errorf("host %s: %w", h.ID, err)
 	}
 	if err := h.steer(); err != nil {
@@ -47,11 +49,11 @@ func (n *Network) AddHost(number int) (*Host, error) {
 }
 
 // furnish makes the host's namespace and plugs it into the bridge of another.
-func (h *Host) furnish(at Namespace, mac string) error {
+func (h *Host) furnish(at Namespace) error {
 	if _, err := newNamespace(h.Name, h.lasting); err != nil {
 		return err
 	}
-	link, err := plug(end{h.Namespace, Port}, end{at, h.ID}, mac)
+	link, err := plug(end{h.Namespace, Port}, end{at, h.ID}, h.MAC)
 	if err != nil {
 		return err
 	}

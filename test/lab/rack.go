@@ -56,8 +56,8 @@ func NodeAddress(number int) netip.Addr {
 func (r *Rack) AddNode(number int) (*Host, error) {
 	n := r.Network
 	id := fmt.Sprintf("n%03d", number)
-	h := &Host{Namespace: Namespace{n.Name + hostMark + id, n.lasting}, Network: n, ID: id, Address: NodeAddress(number)}
-	if err := h.furnish(r.Namespace, NodeMAC(number)); err != nil {
+	h := &Host{Namespace: Namespace{n.Name + hostMark + id, n.lasting}, Network: n, ID: id, Address: NodeAddress(number), MAC: NodeMAC(number)}
+	if err := h.furnish(r.Namespace); err != nil {
 		return nil, fmt.Errorf("node %s: %w", id, err)
 	}
 	return h, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -95,13 +96,16 @@ func (s *Site) furnish() error {
 		}
 		s.Nodes = append(s.Nodes, h)
 	}
-	for _, h := range append(append([]*lab.Host(nil), s.Heads...), s.Nodes...) {
+	for _, h := range s.hosts() {
 		if err := setCongestionControl(h); err != nil {
 			return fmt.Errorf("%s: %w", h.ID, err)
 		}
 	}
-	return nil
+	return lab.Acquaint(s.hosts())
 }
+
+// hosts returns the heads and the nodes.
+func (s *Site) hosts() []*lab.Host { return slices.Concat(s.Heads, s.Nodes) }
 
 // setCongestionControl has a host's connections yield as Reno does, which every kernel lets a namespace choose, and which
 // Cubic, the default of Linux, is like on a way as short as this, whatever this machine does by itself. BBR takes the burst
@@ -126,7 +130,7 @@ func (s *Site) every() []int {
 
 // Limit puts the limits of the layout on all links.
 func (s *Site) Limit() error {
-	for _, h := range append(append([]*lab.Host(nil), s.Heads...), s.Nodes...) {
+	for _, h := range s.hosts() {
 		if err := h.Link.Limit(s.Layout.Link); err != nil {
 			return fmt.Errorf("%s: %w", h.ID, err)
 		}
