@@ -57,6 +57,9 @@ func (h *health) Status(context.Context) api.Status {
 			Cure: "delete image versions that no node uses: samara image list, samara image delete NAME:VERSION; or give it a larger disk",
 		})
 	}
+	if p, is := crowded(h.store.State()); is {
+		s.Problems = append(s.Problems, p)
+	}
 	if raft.Failure != "" {
 		s.Problems = append(s.Problems, api.Problem{What: "the log has failed: " + raft.Failure, Cure: "see the log of samara serve"})
 	}
