@@ -14,6 +14,7 @@ import (
 
 	"github.com/samara-hpc/samara/fleet"
 	"github.com/samara-hpc/samara/internal/api"
+	"github.com/samara-hpc/samara/internal/config"
 )
 
 // A listed is a node or a profile as lists have it.
@@ -107,7 +108,7 @@ func fieldListing(fields []string) (listing, error) {
 			path = p
 		}
 		if _, ok := fleet.FieldOf(path); !ok && !known[path] {
-			return listing{}, usagef("--fields: %q is no field of a node or a profile; press Tab for those that are", field)
+			return listing{}, unknownField(path)
 		}
 		paths[i] = path
 	}
@@ -135,6 +136,15 @@ func fieldListing(fields []string) (listing, error) {
 		}
 		return [][]string{cells}
 	}}, nil
+}
+
+// unknownField says that --fields names a field that there is not, and which was probably meant.
+func unknownField(path string) error {
+	err := usagef("--fields: %q is no field of a node or a profile", path)
+	if near := config.Nearest(path, mapped(fleet.Fields(), func(f fleet.Field) string { return f.Path })); near != "" {
+		return fmt.Errorf("%w; did you mean %s?", err, near)
+	}
+	return fmt.Errorf("%w; press Tab for those that are", err)
 }
 
 // namesIn returns what stands in path for each "*" of its pattern, with dots between.

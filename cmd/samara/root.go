@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/samara-hpc/samara/internal/api"
+	"github.com/samara-hpc/samara/internal/config"
 )
 
 // global is what the flags of every command say.
@@ -61,10 +64,24 @@ Exit status: 0 if all is well, 2 if the input is bad (nothing was changed), 1 fo
 	f.StringVar(&g.identity, "identity", "", "`directory` with ca.crt, admin.crt and admin.key, for --server")
 	f.StringVarP(&g.output, "output", "o", "table", "`form` of the result: table, json, yaml, or for lists name or csv")
 	f.DurationVar(&g.timeout, "timeout", defaultTimeout, "how long to wait for the controller")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(flagError)
 	completeFlag(root, "output", cobra.FixedCompletions([]string{"table", "json", "yaml", "name", "csv"}, cobra.ShellCompDirectiveNoFileComp))
 	strict(root)
 	return root
+}
+
+// flagError returns what is wrong with a flag of c. If there is none of that name it says which there is.
+func flagError(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return usageError{err}
+	}
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if near := config.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+		return usagef("%w; did you mean --%s?", err, near)
+	}
+	return usagef("%w; %s --help lists those that there are", err, c.CommandPath())
 }
 
 // group is a command that only has others below it.

@@ -26,7 +26,7 @@ func newServe(g *global) *cobra.Command {
 		Use:   "serve",
 		Short: "Run this machine's controller",
 		Long: `Run this machine's controller until a signal ends it. It needs root's rights for the ports of DHCP
-and TFTP. Logs go to the standard error. Metrics are told on the control port, to admins; --metrics
+and TFTP. Logs go to the standard error. Metrics are told on the control port, to viewers; --metrics
 tells them to whoever asks as well, in clear: numbers and names, and no secrets.`,
 		Example: `  samara serve
   samara serve --interface eth1 --log-level debug

@@ -152,7 +152,7 @@ func (p *parse) unknownSection(key *yaml.Node) {
 	for _, s := range sections() {
 		names = append(names, s.name)
 	}
-	meant := nearest(key.Text, names)
+	meant := Nearest(key.Text, names)
 	if meant == "" {
 		meant = p.schema.suggest("", &group{}, key.Text)
 	}

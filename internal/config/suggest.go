@@ -15,10 +15,10 @@ func (s schema) suggest(in string, g *group, key string) string {
 	for _, at := range g.slots {
 		names = append(names, at.name)
 	}
-	if near := nearest(key, names); near != "" {
+	if near := Nearest(key, names); near != "" {
 		return near
 	}
-	if at, ok := g.keys[nearest(normalKey(key), slices.Sorted(maps.Keys(g.keys)))]; ok {
+	if at, ok := g.keys[Nearest(normalKey(key), slices.Sorted(maps.Keys(g.keys)))]; ok {
 		return at.name
 	}
 	if now, known := renamed()[normalKey(key)]; known {
@@ -75,8 +75,8 @@ func (g *group) find(key string) string {
 	return ""
 }
 
-// nearest returns the one of names that is most like s; "" if none is.
-func nearest(s string, names []string) string {
+// Nearest returns the one of names that is most like s, for who may have mistyped it; "" if none is.
+func Nearest(s string, names []string) string {
 	best, least := "", 1+max(1, len(s)/3)
 	for _, name := range names {
 		if d := distance(strings.ToLower(s), strings.ToLower(name), least); d < least {
