@@ -189,7 +189,7 @@ func (r *reader) settleOverlays(all []Overlay) {
 		_, all[i].Used = used[all[i].Name]
 		if all[i].Used && !all[i].Distribution {
 			r.notebook.note(Left, all[i].file, 0, ref{}, "overlay "+all[i].Name,
-				fmt.Sprintf("an overlay of the site, of files %d, templates among them %d", len(all[i].Files), len(all[i].Templates)), "its name is in the lists; its files are taken by themselves")
+				"an overlay of the site: "+all[i].size(), "its name stays in the lists; what it does must be in the image, or in what configures nodes after they boot")
 		}
 	}
 	for name, o := range used {
@@ -225,5 +225,21 @@ func (r *reader) noteFiles(fsys fs.FS, at string) {
 				r.notebook.note(Left, path.Join(at, dir, f.Name()), 0, ref{}, dir, "a template for the boot that the site made", "boot scripts are made here for each node; say what the template did with kernel arguments, if it did")
 			}
 		}
+	}
+}
+
+// size writes how many files an overlay has: "3 files, 1 of them a template".
+func (o Overlay) size() string {
+	text := fmt.Sprintf("%d files", len(o.Files))
+	if len(o.Files) == 1 {
+		text = "1 file"
+	}
+	switch n := len(o.Templates); n {
+	case 0:
+		return text
+	case 1:
+		return text + ", 1 of them a template"
+	default:
+		return fmt.Sprintf("%s, %d of them templates", text, n)
 	}
 }
