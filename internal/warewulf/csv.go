@@ -93,6 +93,9 @@ func (t *table) fault(line, at int, field, what, meant string) {
 // columns reads the first row.
 func (t *table) columns() ([]column, error) {
 	head, err := t.rows.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: %w table: it is empty; want a row with the names of columns", t.file, fleet.ErrInvalid)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: want a row with the names of columns: %w", t.file, err)
 	}

@@ -104,7 +104,7 @@ n1,,,,,,,,,,,,,,
 
 func TestFaultyTablesAreSaidWithTheirCells(t *testing.T) {
 	for about, c := range map[string]struct{ file, want string }{
-		"nothing":          {"", "nodes.csv: want a row with the names of columns"},
+		"nothing":          {"", "nodes.csv: bad table: it is empty; want a row with the names of columns"},
 		"no names":         {"rack\nr1\n", "nodes.csv:1:1: want a column with the names of nodes; did you mean name?"},
 		"an unknown field": {"name,kernel_arg\nn1,x\n", "nodes.csv:1:6: kernel_arg: there is no such field of nodes; did you mean kernel_args?"},
 		"a column twice":   {"name,mac,hwaddr\n", "nodes.csv:1:10: hwaddr: two columns for one field"},
