@@ -99,8 +99,11 @@ func writeChange(w io.Writer, ch api.Change) error {
 	if len(lines) == 0 {
 		lines = []string{"nothing to change"}
 	}
+	told := toldOf(ch.Changed)
 	for _, e := range ch.Effects {
-		lines = append(lines, printable("by profiles, node "+hostlist.Fold(e.Nodes)+fields(e.Fields)+needs(e.Fields)))
+		if rest := told.without(e); len(rest) > 0 {
+			lines = append(lines, printable("by profiles, node "+hostlist.Fold(e.Nodes)+fields(rest)+needs(rest)))
+		}
 	}
 	_, err := io.WriteString(w, strings.Join(lines, "\n")+"\n")
 	return err

@@ -41,6 +41,10 @@ func TestChangesAreFolded(t *testing.T) {
 			Changed: []api.Difference{{Kind: "profile", Name: "gpu", Action: "set", Fields: []api.Field{{Name: "tags.x", Was: "1", Needs: "refresh"}}}},
 			Effects: []api.Effect{{Nodes: []string{"n1", "n2"}, Fields: []api.Field{{Name: "tags.x", Was: "1", Needs: "refresh"}}}}},
 			"would set profile gpu: no tags.x (was 1); needs a refresh\nby profiles, node n[1-2]: no tags.x (was 1); needs a refresh"},
+		"by profiles, beside what is said already": {api.Change{
+			Changed: []api.Difference{{Kind: "node", Name: "n1", Action: "set", Fields: []api.Field{{Name: "profiles", Was: "gpu", Is: "a"}, {Name: "rack", Was: "r1"}}}},
+			Effects: []api.Effect{{Nodes: []string{"n1"}, Fields: []api.Field{{Name: "init", Was: "/i", Needs: "reboot"}, {Name: "profiles", Was: "gpu", Is: "a"}, {Name: "rack", Was: "r1"}}}}},
+			"set node n1: profiles gpu -> a, no rack (was r1)\nby profiles, node n1: no init (was /i); needs a reboot"},
 		"of all kinds": {api.Change{Changed: []api.Difference{{Kind: "node", Name: "n1", Action: "add"}, {Kind: "node", Name: "n2", Action: "add"},
 			{Kind: "profile", Name: "a", Action: "delete"}, {Kind: "profile", Name: "b", Action: "delete"}}},
 			"added node n[1-2]\ndeleted profile a,b"},
