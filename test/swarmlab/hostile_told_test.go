@@ -24,7 +24,7 @@ const toldEvery = time.Second
 
 // What a controller tells people at one moment.
 type told struct {
-	list    string // samara node list
+	list    string // samara node list, a line for each node
 	metrics string
 	status  string // its problems, a line each
 }
@@ -32,7 +32,7 @@ type told struct {
 // tells asks a controller.
 func (s *swarmOfAll) tells(c *lab.Controller) told {
 	s.t.Helper()
-	list, err := c.Run(s.ctx, "node", "list")
+	list, err := c.Run(s.ctx, "node", "list", "-o", "csv") // in a table alike nodes share a line
 	s.must(err)
 	metrics, err := getText(s.ctx, c.Host, fmt.Sprintf("http://%s/metrics", metricsOf(c.Host)))
 	s.must(err)
@@ -50,7 +50,7 @@ func (s *swarmOfAll) tells(c *lab.Controller) told {
 // says reports whether the list says something of a node.
 func (t told) says(node, words string) bool {
 	for line := range strings.Lines(t.list) {
-		if name, rest, _ := strings.Cut(line, " "); name == node && strings.Contains(rest, words) {
+		if name, rest, _ := strings.Cut(line, ","); name == node && strings.Contains(rest, words) {
 			return true
 		}
 	}
