@@ -99,11 +99,8 @@ func writeChange(w io.Writer, ch api.Change) error {
 	if len(lines) == 0 {
 		lines = []string{"nothing to change"}
 	}
-	told := toldOf(ch.Changed)
-	for _, e := range ch.Effects {
-		if rest := told.without(e); len(rest) > 0 {
-			lines = append(lines, printable("by profiles, node "+hostlist.Fold(e.Nodes)+fields(rest)+needs(rest)))
-		}
+	for _, e := range untold(ch.Changed, ch.Effects) {
+		lines = append(lines, printable("by profiles, node "+hostlist.Fold(e.Nodes)+fields(e.Fields)+needs(e.Fields)))
 	}
 	_, err := io.WriteString(w, strings.Join(lines, "\n")+"\n")
 	return err

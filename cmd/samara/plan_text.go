@@ -81,11 +81,8 @@ func ends(all []api.Difference) (first, last api.Difference) {
 // writeBlocks prints what differs, field by field, and what becomes of nodes through profiles.
 func writeBlocks(w io.Writer, changed []api.Difference, effects []api.Effect) error {
 	all := blocks(changed)
-	told := toldOf(changed)
-	for _, e := range effects {
-		if fields := told.without(e); len(fields) > 0 {
-			all = append(all, block{kind: fleet.ObjectNode, action: "by profiles", names: e.Nodes, fields: fields})
-		}
+	for _, e := range untold(changed, effects) {
+		all = append(all, block{kind: fleet.ObjectNode, action: "by profiles", names: e.Nodes, fields: e.Fields})
 	}
 	for _, b := range all {
 		head := b.action + " " + strings.TrimSpace(b.kind+" "+namesOf(b.kind, b.names))
@@ -117,6 +114,18 @@ type toldField struct {
 
 // A told is all such fields.
 type told map[toldField]bool
+
+// untold returns effects without what changed says already, and without those of which that leaves nothing.
+func untold(changed []api.Difference, effects []api.Effect) []api.Effect {
+	t := toldOf(changed)
+	var rest []api.Effect
+	for _, e := range effects {
+		if e.Fields = t.without(e); len(e.Fields) > 0 {
+			rest = append(rest, e)
+		}
+	}
+	return rest
+}
 
 // toldOf returns the fields of nodes that differ in what these say themselves.
 func toldOf(changed []api.Difference) told {

@@ -16,7 +16,6 @@ const deliveredAtOnce = 16
 // wait. It lasts until all of the piece has been sent, also while the peer has asked for nothing more of it yet: clients
 // begin with a request or two at a time, and if others were let go in the meantime, all would leave side by side after all.
 type delivery struct {
-	peer  *peer
 	piece int
 	begun time.Duration
 	since int64 // Origin.sent when it began
@@ -26,10 +25,10 @@ type delivery struct {
 // delivers says whether p is being sent piece i now.
 func (p *peer) delivers(i int) bool { return p.delivery != nil && p.delivery.piece == i }
 
-// await has p wait for a delivery if there is something to deliver: behind all others, or before them if it is in the
-// middle of a piece.
+// await has p, which asks for something, wait for a delivery unless it does or has one: behind all others, or before them
+// if it is in the middle of a piece.
 func (o *Origin) await(p *peer) {
-	if p.awaits || p.delivery != nil || len(p.queue) == 0 {
+	if p.awaits || p.delivery != nil {
 		return
 	}
 	p.awaits = true
@@ -46,7 +45,7 @@ func (o *Origin) deliver() {
 		p := o.line[0]
 		o.line = slices.Delete(o.line, 0, 1)
 		p.awaits = false
-		p.delivery = &delivery{peer: p, piece: p.queue[0].Piece, begun: o.now, since: o.sent}
+		p.delivery = &delivery{piece: p.queue[0].Piece, begun: o.now, since: o.sent}
 		if r := p.find(p.delivery.piece); r != nil {
 			p.delivery.sent = r.sent
 		}
